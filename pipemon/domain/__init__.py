@@ -1,0 +1,1 @@
+"""What things are: records and decisions, from the standard library alone."""

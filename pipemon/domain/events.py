@@ -1,0 +1,50 @@
+"""The event log's vocabulary: what can happen to a run, by the public names that rules and sockets use."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+TOPICS = ("pipeline", "builds", "analytics", "notifications")
+
+# The status or conclusion a run came to -> the public event name. A word that is not here (neutral, stale,
+# action_required, one that GitHub invents tomorrow) is `build_updated` or `build_completed`: neither good nor bad.
+BY_STATUS = {
+    "requested": "build_queued",
+    "queued": "build_queued",
+    "pending": "build_queued",
+    "waiting": "build_waiting",
+    "in_progress": "build_started",
+}
+BY_CONCLUSION = {
+    "success": "build_succeeded",
+    "failure": "build_failed",
+    "startup_failure": "build_failed",
+    "timed_out": "build_timeout",
+    "cancelled": "build_cancelled",
+    "skipped": "build_skipped",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. `occurred_at` is GitHub's moment of it; the log adds its own id and moment of recording.
+
+    `dedupe_key` makes a transition unique for ever. `historic` marks history that was filled in: it is in the log,
+    and is never told to people.
+    """
+
+    type: str
+    topic: str
+    repository: str
+    dedupe_key: str
+    occurred_at: int
+    run_id: int | None = None
+    run_attempt: int | None = None
+    historic: bool = False
+    data: Mapping[str, object] = field(default_factory=dict)
+
+
+def run_event_type(status: str, conclusion: str | None) -> str:
+    """Return the public name of a run's arrival at this status (or, when completed, conclusion)."""
+    if status == "completed":
+        return BY_CONCLUSION.get(conclusion or "", "build_completed")
+    return BY_STATUS.get(status, "build_updated")

@@ -1,0 +1,1 @@
+"""Taking in what GitHub says; everything ends in `apply`."""

@@ -1,0 +1,245 @@
+"""Polling: reads what is due, when it is due, serially, and hands every answer to `apply`."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from pipemon import telemetry
+from pipemon.domain.coverage import Range
+from pipemon.github.client import RunPage
+from pipemon.github.errors import BadToken, GitHubError, LimitReached, NotFound
+from pipemon.ingest import active
+from pipemon.ingest.apply import Batch, Sighting
+from pipemon.ingest.plan import Budget, Floors, Load, Plan, make_plan
+from pipemon.ingest.reader import Deps, etag_of, read_attempt
+from pipemon.store import coverage, repositories, runs
+from pipemon.store.repositories import PollOutcome, Watched
+
+log = telemetry.logger(__name__)
+
+# A walk back to what is known stops here; the backfill fills what is left of the gap.
+MOST_PAGES = 10
+# GitHub's lists may show a run a little later than its `created_at` says.
+OVERLAP_SECONDS = 120
+# A repository stays active this long after its last change.
+ACTIVE_FOR_SECONDS = 300
+# One tick ends after this long, so that a stop, a plan or a new repository needn't wait for all.
+LONGEST_TICK_SECONDS = 10.0
+# With a token that GitHub refuses, one call this often shows whether there is a new one.
+PROBE_SECONDS = 60.0
+HINTS = ("in_progress", "queued")
+
+
+@dataclass(slots=True)
+class Pace:
+    """What the poller remembers of one repository between reads; lost at a restart without harm."""
+
+    due_at: float = 0.0
+    active: bool = True
+    unfinished: int = 0
+    calls: float = 3.0  # of one read of its lists, smoothed
+    cost: float = 1.0  # those that count against the limit, smoothed
+    errors: int = 0
+    identified: bool = False
+
+
+class Poller:
+    """Reads the watched repositories. `clock` gives seconds for intervals; moments of data are GitHub's."""
+
+    def __init__(
+        self, deps: Deps, floors: Floors, clock: Callable[[], float], news_max_age_seconds: int = 3600, seed: int = 0
+    ) -> None:
+        self._deps = deps
+        self._floors = floors
+        self._clock = clock
+        self._news_max_age = news_max_age_seconds
+        self._random = random.Random(seed)
+        self._paces: dict[int, Pace] = {}
+        self._probe_at = float("-inf")
+        self._reader = active.ActiveRuns(deps, clock)
+        self.plan = Plan(floors.active_seconds, floors.idle_seconds, floors.detail_seconds)
+
+    def tick(self) -> int:
+        """Read the repositories that are due; return how many. Stops early where GitHub's limit says so."""
+        started = self._clock()
+        if started < self._probe_at:
+            return 0
+        with self._deps.db.read() as conn:
+            watched = repositories.list_watched(conn)
+        self._paces = {repo.id: self._paces.get(repo.id) or Pace() for repo in watched}
+        self.plan = make_plan(self._load(), self._budget(), self._floors)
+        due = [repo for repo in watched if self._paces[repo.id].due_at <= started]
+        done = 0
+        for repo in sorted(due, key=lambda repo: self._paces[repo.id].due_at):
+            if not self._poll(repo) or self._clock() - started > LONGEST_TICK_SECONDS:
+                break
+            done += 1
+        return done
+
+    def _poll(self, repo: Watched) -> bool:
+        """Read one repository; False where no other call may follow now."""
+        pace = self._paces[repo.id]
+        try:
+            self._read(repo, pace)
+        except LimitReached as limit:
+            log.info("waiting for GitHub's limit", until=limit.until, why=str(limit))
+            return False
+        except BadToken as error:
+            self._failed(repo, pace, error)
+            self._probe_at = self._clock() + PROBE_SECONDS
+            return False
+        except GitHubError as error:
+            self._failed(repo, pace, error)
+        else:
+            self._succeeded(repo, pace)
+        return True
+
+    def _read(self, repo: Watched, pace: Pace) -> None:
+        if not pace.identified:
+            self._identify(repo)
+            pace.identified = True
+        before = self._deps.github.counts
+        repo = self._read_newest(repo)
+        self._read_hints(repo, HINTS if pace.active else HINTS[:1])
+        after = self._deps.github.counts
+        pace.calls += 0.2 * (after.calls - before.calls - pace.calls)
+        pace.cost += 0.2 * (after.counted - before.counted - pace.cost)
+        self._reader.read(repo, self.plan.detail_seconds)
+        self._read_ended(repo)
+
+    def _identify(self, repo: Watched) -> None:
+        found = self._deps.github.repository(repo.name)
+        self._deps.db.transact(lambda conn: repositories.identify(conn, repo.id, found))
+
+    def _read_newest(self, repo: Watched) -> Watched:
+        """Read the newest runs back to what is known, and record up to when the repository is now true."""
+        key = f"{repo.name}/runs"
+        known = self._deps.applied_etags([key]).get(key) if repo.last_success_at is not None else None
+        first = self._deps.github.newest_runs(repo.name, applied_etag=known)
+        live_since = self._live_since(repo, first.as_of)
+        repo_now = replace(repo, live_since=live_since, last_success_at=first.as_of)
+        if first.unchanged:
+            covered = Range(repo.last_success_at or first.as_of, first.as_of)
+            self._record(repo, first, live_since, covered)
+            return repo_now
+        pages, reached = self._walk(repo, first)
+        news_since = None if repo.last_success_at is None or live_since == first.as_of else live_since
+        for page in reversed(pages[1:]):
+            self._deps.apply(Batch(repo.id, news_since, runs=_sightings(page)))
+        # The first page comes last: its ETag says that everything behind it is stored too.
+        self._deps.apply(Batch(repo.id, news_since, runs=_sightings(first), etags=etag_of(key, first.etag)))
+        self._record(repo, first, live_since, _covered(repo, pages, reached))
+        return repo_now
+
+    def _walk(self, repo: Watched, first: RunPage) -> tuple[list[RunPage], bool]:
+        """Follow the pages until one reaches back to the last read; return them, and whether it was reached."""
+        pages = [first]
+        known_until = None if repo.last_success_at is None else repo.last_success_at - OVERLAP_SECONDS
+        while pages[-1].next_url is not None:
+            oldest = min((run.created_at for run in pages[-1].runs), default=0)
+            if known_until is None or oldest < known_until:
+                return pages, known_until is not None
+            if len(pages) >= MOST_PAGES:
+                return pages, False
+            pages.append(self._deps.github.runs_at(pages[-1].next_url))
+        return pages, True
+
+    def _live_since(self, repo: Watched, as_of: int) -> int:
+        """Return since when the repository is watched without a gap that would make its changes history."""
+        if repo.live_since is None or repo.last_success_at is None:
+            return as_of
+        return as_of if as_of - repo.last_success_at > self._news_max_age else repo.live_since
+
+    def _record(self, repo: Watched, page: RunPage, live_since: int, covered: Range) -> None:
+        pace = self._paces[repo.id]
+        seconds = round(self.plan.active_seconds if pace.active else self.plan.idle_seconds)
+        # Half an interval and some seconds for the reads in front of it: later than that is late.
+        outcome = PollOutcome(repo.id, page.as_of, seconds, page.as_of + round(seconds * 1.5) + 15)
+
+        def work(conn: Connection) -> None:
+            self._deps.guard(conn)
+            repositories.record_success(conn, outcome, live_since)
+            coverage.cover(conn, repo.id, covered)
+
+        self._deps.db.transact(work)
+
+    def _read_hints(self, repo: Watched, statuses: tuple[str, ...]) -> None:
+        """Read the status lists: they show reruns of old runs, which the newest pages don't."""
+        keys = {status: f"{repo.name}/runs?status={status}" for status in statuses}
+        applied = self._deps.applied_etags(keys.values())
+        for status, key in keys.items():
+            page = self._deps.github.runs_with_status(repo.name, status, applied_etag=applied.get(key))
+            if not page.unchanged:
+                batch = Batch(repo.id, repo.live_since, runs=_sightings(page), etags=etag_of(key, page.etag))
+                self._deps.apply(batch)
+
+    def _read_ended(self, repo: Watched) -> None:
+        """Read the jobs, and the unseen attempts, of runs that ended lately; older ones are the backfill's."""
+        with self._deps.db.read() as conn:
+            since = (repo.last_success_at or 0) - 3600
+            wanting = runs.list_wanting(conn, repo.id, limit=10, since=since)
+        for attempt in wanting:
+            read_attempt(self._deps, repo, attempt.run_id, attempt.run_attempt, attempt.status, "poll")
+
+    def _succeeded(self, repo: Watched, pace: Pace) -> None:
+        with self._deps.db.read() as conn:
+            pace.unfinished = len(runs.list_unfinished(conn, repo.id))
+            changed_at = runs.last_change(conn, repo.id)
+        recently = changed_at is not None and self._deps.github.now() - changed_at < ACTIVE_FOR_SECONDS
+        pace.active = pace.unfinished > 0 or recently
+        pace.errors = 0
+        seconds = self.plan.active_seconds if pace.active else self.plan.idle_seconds
+        pace.due_at = self._clock() + seconds * self._random.uniform(0.95, 1.05)
+
+    def _failed(self, repo: Watched, pace: Pace, error: GitHubError) -> None:
+        pace.errors += 1
+        pause = min(self._floors.idle_seconds * 2 ** min(pace.errors - 1, 4), 900) * self._random.uniform(0.8, 1.2)
+        if error.retryable and pace.errors == 1:
+            pause = self._floors.active_seconds
+        pace.due_at = self._clock() + pause
+        pace.identified = pace.identified and not isinstance(error, NotFound)
+        log.warning("repository not read", repository=repo.name, error=str(error), again_in_seconds=round(pause))
+        at = self._deps.github.now()
+        self._deps.db.transact(lambda conn: repositories.record_failure(conn, repo.id, str(error), at))
+
+    def _load(self) -> Load:
+        paces = list(self._paces.values())
+        busy = [pace for pace in paces if pace.active]
+        idle = [pace for pace in paces if not pace.active]
+        usual = Load(len(busy), len(idle), sum(pace.unfinished for pace in paces))
+        return replace(
+            usual,
+            active_cost=_mean([pace.cost for pace in busy], usual.active_cost),
+            idle_cost=_mean([pace.cost for pace in idle], usual.idle_cost),
+            active_calls=_mean([pace.calls for pace in busy], usual.active_calls),
+            idle_calls=_mean([pace.calls for pace in idle], usual.idle_calls),
+            seconds_per_call=self._deps.github.counts.seconds_per_call,
+        )
+
+    def _budget(self) -> Budget:
+        limits = self._deps.github.limits
+        if limits is None or limits.remaining is None or limits.reset_at is None or limits.limit is None:
+            return Budget()
+        left = limits.remaining - limits.limit * 0.1
+        return Budget(left, max(limits.reset_at - self._deps.github.now(), 1))
+
+
+def _mean(values: list[float], usual: float) -> float:
+    return sum(values) / len(values) if values else usual
+
+
+def _sightings(page: RunPage) -> tuple[Sighting, ...]:
+    return tuple(Sighting(run) for run in page.runs)
+
+
+def _covered(repo: Watched, pages: list[RunPage], reached: bool) -> Range:
+    """Return the range that a walk has read to its end."""
+    as_of = pages[0].as_of
+    if reached and repo.last_success_at is not None:
+        return Range(repo.last_success_at, as_of)
+    if pages[-1].next_url is None:
+        return Range(0, as_of)
+    oldest = min((run.created_at for page in pages for run in page.runs), default=as_of)
+    return Range(min(oldest + 1, as_of), as_of)

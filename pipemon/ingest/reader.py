@@ -1,0 +1,62 @@
+"""One repository being read: what the poller, the sweep and the backfill share."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from pipemon.domain.runs import JobList
+from pipemon.github.client import GitHub
+from pipemon.github.errors import Gone, NotFound
+from pipemon.ingest.apply import Applied, Batch, Sighting, apply
+from pipemon.store import state
+from pipemon.store.engine import Database
+from pipemon.store.repositories import Watched
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """What reading needs: the database, GitHub, and a guard that is run first in each writing transaction.
+
+    The guard raises where another process holds the lease by now.
+    """
+
+    db: Database
+    github: GitHub
+    guard: Callable[[Connection], None] = field(default=lambda conn: None)
+
+    def apply(self, batch: Batch) -> Applied:
+        """Bring one batch into the database, under the guard."""
+
+        def work(conn: Connection) -> Applied:
+            self.guard(conn)
+            return apply(conn, batch, self.github.now())
+
+        return self.db.transact(work)
+
+    def applied_etags(self, keys: Iterable[str]) -> Mapping[str, str]:
+        """Return the ETags last applied under these keys."""
+        with self.db.read() as conn:
+            return state.applied_etags(conn, keys)
+
+
+def etag_of(key: str, etag: str | None) -> dict[str, str]:
+    """Return the mark that a batch carries for this answer."""
+    return {} if etag is None else {key: etag}
+
+
+def read_attempt(deps: Deps, repo: Watched, run_id: int, attempt: int, status: str, purpose: str) -> None:
+    """Read an attempt that is over: itself unless its end is known, and all its jobs; store both as one.
+
+    What GitHub does not know any more (404, 410) is stored as read: asking again would not bring it back.
+    """
+    runs: tuple[Sighting, ...] = ()
+    jobs = JobList(run_id, attempt, (), complete=True)
+    try:
+        if status != "completed":
+            runs = (Sighting(deps.github.attempt(repo.name, run_id, attempt, purpose=purpose), by_id=True),)
+        jobs = deps.github.jobs(repo.name, run_id, attempt, live=False, purpose=purpose).jobs or jobs
+    except (NotFound, Gone):
+        pass
+    live_since = repo.live_since if purpose == "poll" else None
+    deps.apply(Batch(repo.id, live_since, runs=runs, jobs=(jobs,)))

