@@ -13,7 +13,7 @@ from pipemon import telemetry
 from pipemon.domain.coverage import Range, missing
 from pipemon.github.errors import GitHubError, LimitReached
 from pipemon.ingest.apply import Batch, Sighting, apply
-from pipemon.ingest.reader import Deps, read_attempt
+from pipemon.ingest.reader import Deps, Turns, read_attempt
 from pipemon.store import coverage, repositories, runs
 from pipemon.store.coverage import Checkpoint
 from pipemon.store.repositories import Watched
@@ -54,6 +54,7 @@ class Backfill:
         self._window_seconds: dict[int, int] = {}
         self._again_at: dict[int, float] = {}
         self._turn = 0
+        self._turns = Turns(clock)
 
     def step(self) -> bool:
         """Read one page, or one attempt's jobs, of the repository whose turn it is; False with nothing to do.
@@ -139,10 +140,11 @@ class Backfill:
     def _step_jobs(self, repo: Watched) -> bool:
         """Read the jobs of the newest run that lacks them."""
         with self._deps.db.read() as conn:
-            wanting = runs.list_wanting(conn, repo.id, limit=1)
-        for attempt in wanting:
-            read_attempt(self._deps, repo, attempt.run_id, attempt.run_attempt, attempt.status, "backfill")
-        return bool(wanting)
+            wanting = runs.list_wanting(conn, repo.id, limit=50)
+        ready = self._turns.take(wanting, most=1)
+        for attempt in ready:
+            read_attempt(self._deps, repo, attempt, "backfill")
+        return bool(ready)
 
 
 def progress(conn: Connection, days: int, now: int) -> list[Progress]:

@@ -13,7 +13,7 @@ from pipemon.github.errors import BadToken, GitHubError, LimitReached, NotFound
 from pipemon.ingest import active
 from pipemon.ingest.apply import Batch, Sighting
 from pipemon.ingest.plan import Budget, Floors, Load, Plan, make_plan
-from pipemon.ingest.reader import Deps, etag_of, read_attempt
+from pipemon.ingest.reader import Deps, Turns, etag_of, read_attempt
 from pipemon.store import coverage, repositories, runs
 from pipemon.store.repositories import PollOutcome, Watched
 
@@ -59,6 +59,7 @@ class Poller:
         self._paces: dict[int, Pace] = {}
         self._probe_at = float("-inf")
         self._reader = active.ActiveRuns(deps, clock)
+        self._turns = Turns(clock, pause_seconds=30)
         self.plan = Plan(floors.active_seconds, floors.idle_seconds, floors.detail_seconds)
 
     def tick(self) -> int:
@@ -179,9 +180,9 @@ class Poller:
         """Read the jobs, and the unseen attempts, of runs that ended lately; older ones are the backfill's."""
         with self._deps.db.read() as conn:
             since = (repo.last_success_at or 0) - 3600
-            wanting = runs.list_wanting(conn, repo.id, limit=10, since=since)
-        for attempt in wanting:
-            read_attempt(self._deps, repo, attempt.run_id, attempt.run_attempt, attempt.status, "poll")
+            wanting = runs.list_wanting(conn, repo.id, limit=50, since=since)
+        for attempt in self._turns.take(wanting, most=10):
+            read_attempt(self._deps, repo, attempt, "poll")
 
     def _succeeded(self, repo: Watched, pace: Pace) -> None:
         with self._deps.db.read() as conn:

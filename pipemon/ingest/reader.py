@@ -12,6 +12,7 @@ from pipemon.ingest.apply import Applied, Batch, Sighting, apply
 from pipemon.store import state
 from pipemon.store.engine import Database
 from pipemon.store.repositories import Watched
+from pipemon.store.runs import Wanting
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +41,38 @@ class Deps:
             return state.applied_etags(conn, keys)
 
 
+class Turns:
+    """Lets each attempt have its turn: one that was just read, and wants more, must not hold up the others."""
+
+    def __init__(self, clock: Callable[[], float], pause_seconds: float = 60.0) -> None:
+        self._clock = clock
+        self._pause = pause_seconds
+        self._read_at: dict[tuple[int, int], float] = {}
+
+    def take(self, wanting: Iterable[Wanting], most: int) -> list[Wanting]:
+        """Return up to `most` of the attempts that were not taken within the pause, and take them."""
+        now = self._clock()
+        self._read_at = {key: at for key, at in self._read_at.items() if now - at < self._pause}
+        ready = [one for one in wanting if (one.run_id, one.run_attempt) not in self._read_at][:most]
+        self._read_at |= {(one.run_id, one.run_attempt): now for one in ready}
+        return ready
+
+
 def etag_of(key: str, etag: str | None) -> dict[str, str]:
     """Return the mark that a batch carries for this answer."""
     return {} if etag is None else {key: etag}
 
 
-def read_attempt(deps: Deps, repo: Watched, run_id: int, attempt: int, status: str, purpose: str) -> None:
+def read_attempt(deps: Deps, repo: Watched, wanting: Wanting, purpose: str) -> None:
     """Read an attempt that is over: itself unless its end is known, and all its jobs; store both as one.
 
     What GitHub does not know any more (404, 410) is stored as read: asking again would not bring it back.
     """
     runs: tuple[Sighting, ...] = ()
+    run_id, attempt = wanting.run_id, wanting.run_attempt
     jobs = JobList(run_id, attempt, (), complete=True)
     try:
-        if status != "completed":
+        if wanting.status != "completed":
             runs = (Sighting(deps.github.attempt(repo.name, run_id, attempt, purpose=purpose), by_id=True),)
         jobs = deps.github.jobs(repo.name, run_id, attempt, live=False, purpose=purpose).jobs or jobs
     except (NotFound, Gone):

@@ -20,6 +20,9 @@ DEPTH_SECONDS = 30 * 86400
 WINDOWS_SECONDS = [hours * 3600 for hours in (768, 384, 192, 96, 48, 24, 12, 6, 3, 1)]
 PAGE = 100
 CAP = 1000
+# A filtered list comes from an index that has been seen to lag and to be empty: more absent runs than this, and more
+# than a quarter of the window, say something of the index and nothing of the runs.
+MOST_SUSPECTS = 20
 
 
 def window_seconds(runs_in_depth: int) -> int:
@@ -112,7 +115,10 @@ class Sweep:
     def _suspect(self, repo: Watched, from_at: int, to_at: int, seen: set[int]) -> None:
         """Suspect runs that the list no longer shows. That proves nothing yet (G14): they are read by id, twice."""
         with self._deps.db.read() as conn:
-            absent = runs.list_ids(conn, repo.id, from_at, to_at) - seen
-        if absent:
+            stored = runs.list_ids(conn, repo.id, from_at, to_at)
+        absent = stored - seen
+        if len(absent) > max(MOST_SUSPECTS, len(stored) // 4):
+            log.warning("a list lacks so much that it is not believed", repository=repo.name, runs=len(absent))
+        elif absent:
             log.info("runs absent from a list, reading them by id", repository=repo.name, runs=len(absent))
             self._deps.apply(Batch(repo.id, repo.live_since, missing=tuple(absent)))

@@ -150,3 +150,10 @@ def _terminal(run: Run, before: dict[int, Attempt], after: dict[int, Attempt]) -
             if event.dedupe_key.endswith(":completed"):
                 found.append(event.dedupe_key)
     return found
+
+
+def test_the_end_takes_nothing_from_what_is_older_or_not_over() -> None:
+    end = merge_attempt(None, seen("completed", 9, "failure"), False)
+    assert merge_attempt(end, seen("in_progress", 50), True) == end
+    assert merge_attempt(end, seen("completed", 5, "failure"), False).updated_at == end.updated_at
+    assert merge_attempt(end, seen("completed", 50, "failure"), False).updated_at == T0 + 50

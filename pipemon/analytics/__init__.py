@@ -1,0 +1,1 @@
+"""Arithmetic on small tuples, from the standard library alone."""

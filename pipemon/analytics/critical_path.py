@@ -1,0 +1,25 @@
+"""Which jobs of a run held up its end."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When a job ran. Unix seconds."""
+
+    name: str
+    started_at: int
+    completed_at: int
+
+
+def critical_path(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Return the chain of jobs that led to the last end, in time order; empty without jobs.
+
+    Where `needs` is not known, a job's predecessor is the one that ended last before it started.
+    """
+    path: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span.completed_at, span.started_at, span.name), reverse=True):
+        if not path or span.completed_at <= path[-1].started_at:
+            path.append(span)
+    return tuple(reversed(path))

@@ -1,0 +1,56 @@
+"""Numbers about many durations: exact, from each distinct value and how often it occurs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What can be said of `n` values; all None where there is none. The unit is that of the values."""
+
+    n: int
+    mean: float | None = None
+    median: float | None = None
+    p95: float | None = None
+    smallest: float | None = None
+    largest: float | None = None
+
+
+def percentile(counted: Iterable[tuple[float, int]], fraction: float) -> float | None:
+    """Return the percentile by linear interpolation between ranks (SQL's PERCENTILE_CONT); None without values.
+
+    `counted` pairs each value with how often it occurs; `fraction` is 0 to 1.
+    """
+    ordered = sorted((value, count) for value, count in counted if count > 0)
+    n = sum(count for _, count in ordered)
+    if n == 0:
+        return None
+    rank = fraction * (n - 1)
+    low = _at(ordered, int(rank))
+    high = _at(ordered, min(int(rank) + 1, n - 1))
+    return low + (high - low) * (rank - int(rank))
+
+
+def _at(ordered: list[tuple[float, int]], rank: int) -> float:
+    """Return the value at the rank, counted from 0."""
+    for value, count in ordered:
+        if rank < count:
+            return value
+        rank -= count
+    raise IndexError(rank)
+
+
+def summarize(counted: Iterable[tuple[float, int]]) -> Summary:
+    """Return the summary of values that are paired with how often each occurs."""
+    pairs = [(value, count) for value, count in counted if count > 0]
+    n = sum(count for _, count in pairs)
+    if n == 0:
+        return Summary(0)
+    mean = sum(value * count for value, count in pairs) / n
+    values = [value for value, _ in pairs]
+    return Summary(n, mean, percentile(pairs, 0.5), percentile(pairs, 0.95), min(values), max(values))
+
+
+def rate(part: int, whole: int) -> float:
+    """Return the part as a percentage of the whole, to 2 decimals; 0 where the whole is 0."""
+    return round(part / whole * 100, 2) if whole else 0.0

@@ -1,0 +1,33 @@
+"""The HTTP doors."""
+
+from flask import Flask
+
+from pipemon.api import arguments, auth, bodies, builds, errors, openapi, pipeline, system
+from pipemon.api.conditional import Conditional
+from pipemon.api.edge import Edge
+from pipemon.api.services import Services
+
+
+def register(app: Flask, services: Services) -> None:
+    """Give the application all its routes and guards, and put the cache and the outer door before it."""
+    app.extensions["pipemon"] = services
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    # `/builds` and `/builds/` are one; `//builds` is none. Before any rule: each takes these over when it is made.
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.url_map.converters["id"] = arguments.IdConverter
+    api = openapi.make_api(app)
+    for blueprint in (pipeline.bp, builds.bp, system.bp):
+        api.register_blueprint(blueprint)
+    _register_pages(app)
+    errors.register(app, services.clock)
+    # In this order: nobody learns anything of a route's parameters or bodies without its scope.
+    auth.register(app)
+    arguments.register(app)
+    bodies.register(app)
+    app.extensions["pipemon.openapi"] = openapi.complete(app, api, services)
+    app.wsgi_app = Edge(Conditional(app.wsgi_app, services), services)  # type: ignore[method-assign]
+
+
+def _register_pages(app: Flask) -> None:
+    """Give it the documentation's pages: as open as what they show."""

@@ -1,0 +1,123 @@
+"""Who may call what: every route declares a scope, and whoever can't be placed is refused."""
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from flask import Flask, request
+
+from config import Settings
+from pipemon.api.errors import refuse
+from pipemon.api.services import services
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+# Each may do what those before it may.
+SCOPES = ("none", "read", "operate", "admin")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks. `scope` is the highest that is granted; `logs` allows build logs."""
+
+    name: str
+    scope: str
+    logs: bool
+
+    def may(self, scope: str) -> bool:
+        """Whether this caller has the scope."""
+        return SCOPES.index(self.scope) >= SCOPES.index(scope)
+
+    @property
+    def sees(self) -> str:
+        """What tells this caller's answers from those of others: part of every ETag."""
+        return f"{self.scope}{'+logs' if self.logs else ''}"
+
+
+class UnknownKey(Exception):
+    """A key was sent that is none of ours."""
+
+
+def scope(name: str) -> Callable[[View], View]:
+    """Declare the scope that a view needs."""
+
+    def mark(view: View) -> View:
+        view.scope = name  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def reads_are_open(settings: Settings) -> bool:
+    """Whether reads need no key: only this machine can call, or the operator said so."""
+    return settings.allow_anonymous_read or _is_loopback(settings.host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def identify(environ: Mapping[str, Any], settings: Settings) -> Identity:
+    """Return who asks; raise UnknownKey for a key that is none of ours."""
+    sent = _sent_key(environ)
+    if sent is None:
+        is_open = reads_are_open(settings)
+        return Identity("anonymous", "read" if is_open else "none", is_open)
+    found = _find(hashlib.sha256(sent).hexdigest().encode(), settings)
+    if found is None:
+        raise UnknownKey
+    return Identity(found.name, found.scope, found.logs or found.scope != "read")
+
+
+def _sent_key(environ: Mapping[str, Any]) -> bytes | None:
+    """Return the bytes of the key; WSGI hands headers over as Latin-1, whatever was in them."""
+    kind, _, value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    text = value.strip() if kind.lower() == "bearer" else environ.get("HTTP_X_API_KEY", "").strip()
+    return cast(str, text).encode("latin-1", "replace") if text else None
+
+
+def _find(digest: bytes, settings: Settings) -> Any:
+    """Return the configured key with this digest, or None. Every one is compared, each in constant time."""
+    found = None
+    for key in settings.api_keys:
+        if hmac.compare_digest(digest, key.sha256.lower().encode()):
+            found = key
+    return found
+
+
+def caller() -> Identity:
+    """Return who asks the current request; a key that is none of ours ends it with 401."""
+    try:
+        return identify(request.environ, services().settings)
+    except UnknownKey:
+        refuse(401, "This key is not known.", headers={"WWW-Authenticate": 'Bearer realm="pipemon"'})
+
+
+def register(app: Flask) -> None:
+    """Guard every route; raise RuntimeError where one has not declared its scope. Call it after the last route."""
+    for rule in app.url_map.iter_rules():
+        if getattr(app.view_functions[rule.endpoint], "scope", None) not in SCOPES:
+            raise RuntimeError(f"the route {rule.rule} declares no scope")
+
+    @app.before_request
+    def guard() -> None:
+        if request.url_rule is not None:
+            request.environ["pipemon.facts"]["route"] = request.url_rule.rule
+        # An address or method that does not exist tells nothing; OPTIONS tells which methods there are, to anyone.
+        if request.url_rule is None or request.method == "OPTIONS":
+            return
+        needed = cast(Any, app.view_functions[request.url_rule.endpoint]).scope
+        if needed == "none":
+            return
+        found = caller()
+        if found.may(needed):
+            return
+        if found.name == "anonymous":
+            refuse(401, "A key is needed.", headers={"WWW-Authenticate": 'Bearer realm="pipemon"'})
+        refuse(403, f"This key may not do that: the scope {needed} is needed.")

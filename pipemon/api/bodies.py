@@ -1,0 +1,48 @@
+"""What may come in a request's body: JSON, small, shallow, uncompressed."""
+
+from flask import Flask, request
+
+from pipemon.api.errors import refuse
+
+LARGEST_BYTES = 64 * 1024
+DEEPEST = 32
+
+
+def register(app: Flask) -> None:
+    """Check every body before a view reads it."""
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BYTES
+
+    @app.before_request
+    def check() -> None:
+        if request.url_rule is None:
+            return
+        if (request.content_length or 0) > LARGEST_BYTES:
+            refuse(413, f"The body is larger than {LARGEST_BYTES} bytes.")
+        if request.method not in ("POST", "PUT", "PATCH", "DELETE"):
+            return
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            refuse(415, "Send the body uncompressed.")
+        # Reading stops at the cap, whatever length was announced or not.
+        body = request.get_data(cache=True)
+        # A page of another origin can post a form or plain text without asking first; it can't post JSON.
+        if (body or request.method != "DELETE") and request.mimetype != "application/json":
+            refuse(415, "Send JSON, as application/json.")
+        if too_deep(body):
+            refuse(400, "The JSON is nested too deeply.")
+
+
+def too_deep(body: bytes) -> bool:
+    """Whether brackets are open to more than the allowed depth; those inside texts don't count."""
+    depth, in_text, escaped = 0, False, False
+    for byte in body:
+        if in_text:
+            escaped, in_text = byte == 0x5C and not escaped, byte != 0x22 or escaped
+        elif byte == 0x22:
+            in_text = True
+        elif byte in b"[{":
+            depth += 1
+            if depth > DEEPEST:
+                return True
+        elif byte in b"]}":
+            depth -= 1
+    return False

@@ -1,0 +1,103 @@
+"""The description of this interface: what smorest reads from the views, made complete."""
+
+import json
+from typing import Any, cast
+
+import flask_smorest
+from apispec import APISpec
+from flask import Flask
+
+from pipemon import VERSION
+from pipemon.api.arguments import LARGEST_ID, IdConverter
+from pipemon.api.schemas.fields import Minutes, Moment
+from pipemon.api.schemas.system import ErrorEnvelope
+from pipemon.api.services import Services
+
+OPENAPI_VERSION = "3.1.0"
+
+DESCRIPTION = """What GitHub Actions does in the watched repositories. Answers come from pipemon's own database; each
+says up to when it is true (`timestamp`) and whether that is as planned (`data_state`). Times are RFC 3339 in UTC."""
+
+KEYS: dict[str, dict[str, Any]] = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+# What every route may answer beside its own, by the component that describes it.
+COMMON = {
+    "400": "BAD_REQUEST",
+    "414": "REQUEST_URI_TOO_LONG",
+    "422": "UNPROCESSABLE_ENTITY",
+    "503": "SERVICE_UNAVAILABLE",
+}
+KEYED = {"401": "UNAUTHORIZED", "403": "FORBIDDEN"}
+
+
+class Api(flask_smorest.Api):  # type: ignore[misc]
+    """smorest's collector of the description; errors are answered elsewhere."""
+
+    ERROR_SCHEMA = ErrorEnvelope
+    DEFAULT_ERROR_RESPONSE_NAME = "DEFAULT_ERROR"
+
+    def _register_error_handlers(self) -> None:
+        """Leave errors to `api.errors`, which answers those outside of the blueprints too."""
+
+
+def make_api(app: Flask) -> Api:
+    """Return the collector, to which the blueprints are given."""
+    app.config.update(API_TITLE="pipemon", API_VERSION=VERSION, OPENAPI_VERSION=OPENAPI_VERSION)
+    api = Api(app, spec_kwargs={"info": {"description": DESCRIPTION}})
+    api.register_converter(
+        IdConverter, lambda converter: {"type": "integer", "minimum": 1, "maximum": LARGEST_ID, "format": "int64"}
+    )
+    api.register_field(Moment, "string", "date-time")
+    api.register_field(Minutes, "number", None)
+    return api
+
+
+def complete(app: Flask, api: Api, services: Services) -> bytes:
+    """Return the finished document as JSON."""
+    spec = cast(APISpec, api.spec)
+    for name, scheme in KEYS.items():
+        spec.components.security_scheme(name, scheme)
+    document = spec.to_dict()
+    views = {_path(rule.rule): app.view_functions[rule.endpoint] for rule in app.url_map.iter_rules()}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if method in ("get", "post", "put", "delete"):
+                _complete(path, operation, cast(Any, views[path]).scope)
+    _limit_pages(document, services)
+    responses = document["components"].setdefault("responses", {})
+    for name in {**COMMON, **KEYED}.values():
+        responses.setdefault(name, responses["DEFAULT_ERROR"] | {"description": name.replace("_", " ").capitalize()})
+    return json.dumps(document).encode()
+
+
+def _path(rule: str) -> str:
+    return rule.replace("<id:", "{").replace("<", "{").replace(">", "}")
+
+
+def _complete(path: str, operation: dict[str, Any], scope: str) -> None:
+    operation["operationId"] = "_".join(part.strip("{}") for part in path.split("/") if part) or "root"
+    answers = operation["responses"]
+    for status, name in {**COMMON, **(KEYED if scope != "none" else {})}.items():
+        answers.setdefault(status, {"$ref": f"#/components/responses/{name}"})
+    if scope != "none":
+        # An empty requirement first: reads are open on loopback.
+        operation["security"] = [*([{}] if scope == "read" else []), *({name: []} for name in KEYS)]
+    if path.startswith("/api/v1/") and "200" in answers:
+        tag = {"schema": {"type": "string"}, "description": "Weak; send it back as If-None-Match."}
+        answers["200"].setdefault("headers", {})["ETag"] = tag
+        answers["304"] = {"description": "Nothing has changed since the ETag that was sent."}
+
+
+def _limit_pages(document: dict[str, Any], services: Services) -> None:
+    """Write the configured page sizes into the document."""
+    for parameter in document["paths"]["/api/v1/builds"]["get"]["parameters"]:
+        if parameter["name"] == "per_page":
+            parameter["schema"] = {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": services.settings.max_page_size,
+                "default": services.settings.default_page_size,
+            }

@@ -1,0 +1,85 @@
+"""The kinds of values that go in and out: moments, minutes, short texts, whole numbers."""
+
+import re
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+from pipemon.domain.times import format_time, parse_time
+
+# Marks of a field that is always there; and of one that may be null.
+HERE: dict[str, Any] = {"required": True}
+MAYBE: dict[str, Any] = {"required": True, "allow_none": True}
+
+LARGEST = 2**63 - 1
+LONGEST_TEXT = 255
+
+
+class Moment(fields.Field[int]):
+    """A Unix second inside, RFC 3339 outside."""
+
+    def _serialize(self, value: int | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return format_time(value)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        found = parse_time(value)
+        if found is None:
+            raise ValidationError("Not a moment with a time zone, such as 2026-01-31T12:00:00Z.")
+        return found
+
+
+class Minutes(fields.Field[float]):
+    """Seconds inside, minutes with 2 decimals outside. `empty` is shown where there is no value."""
+
+    def __init__(self, *, empty: float | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.empty = empty
+
+    def _serialize(self, value: float | None, attr: str | None, obj: Any, **kwargs: Any) -> float | None:
+        return self.empty if value is None else round(value / 60, 2)
+
+
+class Cut(fields.String):
+    """A text of which only the first line is shown, to a length."""
+
+    def __init__(self, length: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.length = length
+
+    def _serialize(self, value: str | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return None if value is None else value.split("\n", 1)[0].rstrip("\r")[: self.length]
+
+
+class Whole(fields.Integer):
+    """A whole number, in digits: 5.7, 1e3, 1_000 and the digits of other scripts are none."""
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, bool) or not re.fullmatch(r"-?[0-9]{1,19}", str(value)):
+            raise self.make_error("invalid", input=value)
+        return int(value)
+
+
+class Text(fields.String):
+    """A short text without control characters. An empty one is none: `?branch=` asks for every branch."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if len(text) > LONGEST_TEXT:
+            raise ValidationError(f"Longer than {LONGEST_TEXT} characters.")
+        if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", text):
+            raise ValidationError("Has control characters.")
+        return text or None
+
+
+class Word(Text):
+    """One of a set of words, or nothing."""
+
+    def __init__(self, words: tuple[str, ...], **kwargs: Any) -> None:
+        super().__init__(metadata={"enum": list(words)}, **kwargs)
+        self.words = words
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if text is not None and text not in self.words:
+            raise ValidationError(f"Not one of: {', '.join(self.words)}.")
+        return text

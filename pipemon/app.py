@@ -1,0 +1,141 @@
+"""Wires everything once: settings in, the WSGI application out."""
+
+import time
+from collections.abc import Callable
+
+from flask import Flask
+
+import pipemon.api
+from config import Settings
+from pipemon import telemetry
+from pipemon.api.services import Services, SnapshotSource
+from pipemon.background import Background, Work
+from pipemon.github.auth import AppToken, PersonalToken, TokenSource
+from pipemon.github.budget import Gate, Limits
+from pipemon.github.client import GitHub
+from pipemon.ingest.plan import Floors
+from pipemon.queries import freshness
+from pipemon.store import repositories, state
+from pipemon.store.engine import Database
+from pipemon.store.engine import DatabaseError as StoreError
+
+# The one that owns everything in the simulator's world.
+DEMO_OWNER = "octo-harbor"
+
+
+def create_app(settings: Settings) -> Flask:
+    """Return the application. It reads nothing from GitHub until `background.start()` is called on it."""
+    telemetry.configure_logging(settings.log_level, settings.secrets())
+    db = Database(settings.database_url)
+    github = make_github(settings, db)
+    if settings.repositories:
+        db.transact(lambda conn: repositories.watch(conn, settings.repositories))
+    snapshots = SnapshotSource(lambda: _snapshot(db), time.monotonic)
+    background = Background(make_work(settings, db, github, snapshots.refresh))
+    services = Services(
+        settings=settings,
+        db=db,
+        clock=github.time,
+        snapshots=snapshots,
+        health=make_health(db, github, background),
+        limits=lambda: github.limits,
+        github=github,
+    )
+    app = Flask("pipemon", static_folder=None)
+    app.extensions["pipemon"] = services
+    app.extensions["pipemon.background"] = background
+    pipemon.api.register(app, services)
+    return app
+
+
+def make_github(settings: Settings, db: Database) -> GitHub:
+    """Return the client, its limits remembered in the database."""
+    tokens = _tokens(settings)
+
+    def load(token_hash: str) -> Limits | None:
+        with db.read() as conn:
+            row = state.get_limits(conn, token_hash)
+        return None if row is None else Limits(**row)  # type: ignore[arg-type]
+
+    def save(limits: Limits) -> None:
+        values = {name: getattr(limits, name) for name in Limits.__dataclass_fields__}
+        db.transact(lambda conn: state.put_limits(conn, values))
+
+    gate = Gate(tokens.hash, load, save, time.time)
+    return GitHub(settings.github_api_url, tokens, gate, settings.data_dir / "github-cache.sqlite3")
+
+
+def _tokens(settings: Settings) -> TokenSource:
+    if settings.github_app_id is not None and settings.github_app_private_key is not None:
+        return AppToken(
+            settings.github_app_id,
+            settings.github_app_private_key,
+            settings.github_app_installation_id,
+            settings.github_api_url,
+        )
+    return PersonalToken(settings.github_token, settings.secret_files.get("GITHUB_TOKEN"))
+
+
+def make_work(settings: Settings, db: Database, github: GitHub, refresh: Callable[[], object]) -> Work:
+    """Return what the clock drives."""
+    return Work(
+        db=db,
+        github=github,
+        floors=Floors(settings.poll_interval_active, settings.poll_interval_idle),
+        backfill_days=settings.backfill_days,
+        news_max_age_seconds=settings.notify_max_age_minutes * 60,
+        owner=DEMO_OWNER if settings.demo else settings.github_owner if settings.all_of_owner else None,
+        refresh_snapshot=refresh,
+        unhurried=not settings.demo,
+    )
+
+
+def _snapshot(db: Database) -> freshness.Snapshot:
+    with db.read() as conn:
+        return freshness.read(conn)
+
+
+def make_health(db: Database, github: GitHub, background: Background) -> Callable[[], dict[str, dict[str, str | None]]]:
+    """Return the function that says, per part, how it is and why."""
+
+    def health() -> dict[str, dict[str, str | None]]:
+        try:
+            with db.read() as conn:
+                watched = repositories.list_errors(conn)
+        except StoreError as error:
+            return _blind(str(error))
+        return {
+            "database": {"state": "healthy", "cause": None},
+            "github": _github_health(github, watched),
+            "scheduler": _scheduler_health(background),
+            "slack": {"state": "not_configured", "cause": None},
+        }
+
+    return health
+
+
+def _blind(why: str) -> dict[str, dict[str, str | None]]:
+    """Return what can be said while the database can't be read."""
+    found: dict[str, dict[str, str | None]] = {"database": {"state": "unhealthy", "cause": why}}
+    for name in ("github", "scheduler", "slack"):
+        found[name] = {"state": "unknown", "cause": "the database can't be read"}
+    return found
+
+
+def _github_health(github: GitHub, watched: list[tuple[str, str | None]]) -> dict[str, str | None]:
+    failing = [(name, error) for name, error in watched if error is not None]
+    if github.trouble is not None:
+        return {"state": "degraded", "cause": github.trouble}
+    if not failing:
+        return {"state": "healthy", "cause": None}
+    name, error = failing[0]
+    return {"state": "degraded", "cause": f"{len(failing)} of {len(watched)} repositories not read; {name}: {error}"}
+
+
+def _scheduler_health(background: Background) -> dict[str, str | None]:
+    age = background.tick_age_seconds()
+    if age is None:
+        return {"state": "healthy", "cause": None if background.leads else "another process reads GitHub"}
+    if age > 120:
+        return {"state": "degraded", "cause": f"the last round of reading ended {round(age)} s ago"}
+    return {"state": "healthy", "cause": None}

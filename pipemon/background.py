@@ -1,0 +1,175 @@
+"""The clock: APScheduler wakes what has to be done, and the holder of the lease does it.
+
+APScheduler only keeps time here: what is due stands in the database, so that a restart or another process goes on.
+"""
+
+import logging
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from uuid import uuid4
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy import Connection
+
+from pipemon import telemetry
+from pipemon.github.client import GitHub
+from pipemon.github.errors import GitHubError, LimitReached
+from pipemon.ingest.backfill import Backfill
+from pipemon.ingest.plan import Floors, Plan
+from pipemon.ingest.poll import Poller
+from pipemon.ingest.reader import Deps
+from pipemon.ingest.sweep import Sweep
+from pipemon.store import repositories, state
+from pipemon.store.engine import Database
+from pipemon.store.engine import DatabaseError as StoreError
+
+log = telemetry.logger(__name__)
+
+LEASE_SECONDS = 20.0
+# An answer can only differ after this long; a socket or a dashboard does not notice it.
+SNAPSHOT_SECONDS = 0.25
+# A history step is one call; with GitHub's latency this stays below its calls per minute.
+BACKFILL_STEPS_PER_SECOND = 8
+DISCOVER_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the clock drives. `owner`: all of its repositories are watched, found anew each hour."""
+
+    db: Database
+    github: GitHub
+    floors: Floors
+    backfill_days: int
+    news_max_age_seconds: int
+    owner: str | None
+    refresh_snapshot: Callable[[], object]
+    unhurried: bool = True  # keep below GitHub's calls per minute; the simulator has no such rule
+
+
+class Background:
+    """The jobs of one process. Every process keeps its snapshot fresh; only the lease holder reads GitHub."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._holder = f"{socket.gethostname()}:{uuid4().hex[:8]}"
+        self._lease: state.Lease | None = None
+        self._stopping = False
+        self._discover_at = 0.0
+        self._ticked_at: float | None = None
+        deps = Deps(work.db, work.github, self._guard)
+        self._poller = Poller(deps, work.floors, time.monotonic, work.news_max_age_seconds)
+        self._sweep = Sweep(deps, time.monotonic)
+        self._backfill = Backfill(deps, work.backfill_days, time.monotonic)
+        self._scheduler = BackgroundScheduler(
+            timezone="UTC", job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
+        )
+
+    @property
+    def plan(self) -> Plan:
+        """The intervals in force."""
+        return self._poller.plan
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process holds the lease."""
+        return self._lease is not None
+
+    def tick_age_seconds(self) -> float | None:
+        """Return how long ago the last round of reading ended here; None: none was begun here."""
+        return None if self._ticked_at is None else time.monotonic() - self._ticked_at
+
+    def start(self) -> None:
+        """Start the clock; the first reads begin at once."""
+        # On SQLite one process serves: a lease that is still there belongs to one that was killed.
+        self._renew(steal=self._work.db.dialect == "sqlite")
+        every: list[tuple[Callable[[], None], float]] = [
+            (self._renew, LEASE_SECONDS / 4),
+            (self._poll, 1.0),
+            (self._fill, 1.0),
+            (self._snapshot, SNAPSHOT_SECONDS),
+        ]
+        for job, seconds in every:
+            self._scheduler.add_job(self._guarded(job), "interval", seconds=seconds, id=job.__name__, name=job.__name__)
+        # A round that takes longer than its interval is usual here, and the next one waits for it: no warning.
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Stop the clock and give the lease back; what is being read ends by itself and is refused if it is late."""
+        self._stopping = True
+        self._scheduler.shutdown(wait=False)
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            with suppress(StoreError):
+                self._work.db.transact(lambda conn: state.release_lease(conn, lease))
+
+    def _guarded(self, job: Callable[[], None]) -> Callable[[], None]:
+        """Return the job with its errors told: one that raises must not end the clock."""
+
+        def run() -> None:
+            if self._stopping:
+                return
+            try:
+                job()
+            except state.LeaseLost as lost:
+                self._lease = None
+                log.warning("polling stops here", why=str(lost))
+            except StoreError as error:
+                log.warning("database", job=job.__name__, error=str(error))
+            except Exception:
+                telemetry.count("job_errors_total", job=job.__name__)
+                log.exception("job failed", job=job.__name__)
+
+        return run
+
+    def _guard(self, conn: Connection) -> None:
+        if self._lease is None or self._stopping:
+            raise state.LeaseLost("this process does not hold the lease")
+        state.check_lease(conn, self._lease)
+
+    def _renew(self, steal: bool = False) -> None:
+        now = time.time()
+
+        def work(conn: Connection) -> state.Lease | None:
+            return state.take_lease(conn, "ingest", self._holder, now, LEASE_SECONDS, steal=steal)
+
+        self._lease = self._work.db.transact(work)
+
+    def _poll(self) -> None:
+        if not self.leads:
+            return
+        if self._work.owner is not None and time.monotonic() >= self._discover_at:
+            self._discover(self._work.owner)
+        self._poller.tick()
+        self._ticked_at = time.monotonic()
+
+    def _discover(self, owner: str) -> None:
+        """Watch all that the owner has now; where GitHub can't say, those of before stay watched."""
+        try:
+            names = [repo.name for repo in self._work.github.owned_repositories(owner)]
+        except GitHubError as error:
+            log.warning("repositories not listed", owner=owner, error=str(error))
+            self._discover_at = time.monotonic() + 60
+            return
+        self._discover_at = time.monotonic() + DISCOVER_SECONDS
+        self._work.db.transact(lambda conn: repositories.watch(conn, names))
+
+    def _fill(self) -> None:
+        """Read history for about a second: the sweep first, since it finds what is true now."""
+        started, steps = time.monotonic(), 0
+        while self.leads and not self._stopping and time.monotonic() - started < 1.0:
+            if self._work.unhurried and steps >= BACKFILL_STEPS_PER_SECOND:
+                return
+            try:
+                if not (self._sweep.step() or self._backfill.step()):
+                    return
+            except LimitReached:
+                return
+            steps += 1
+
+    def _snapshot(self) -> None:
+        self._work.refresh_snapshot()

@@ -1,0 +1,246 @@
+"""One call to GitHub from its beginning to its end: whose turn it is, what may be asked, and what the answer means."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+from requests.exceptions import RequestException
+from requests.utils import parse_header_links
+
+from pipemon import telemetry
+from pipemon.github.adapter import HEADERS, surroundings
+from pipemon.github.auth import TokenSource
+from pipemon.github.breaker import Breaker
+from pipemon.github.budget import Gate
+from pipemon.github.errors import BadAnswer, BadToken, GitHubError, Unreachable
+from pipemon.github.flight import SingleFlight
+from pipemon.github.meaning import error_in
+from pipemon.github.moves import PERMANENT, Moves, is_below
+from pipemon.github.session import GitHubSession, ResponseCache, uncached_session
+from pipemon.github.timed import Patience
+from pipemon.github.turnstile import Turnstile
+from pipemon.github.wire import Answer, Call, GitHubAdapter, unpack
+
+log = telemetry.logger(__name__)
+
+REDIRECTS = frozenset({301, 302, 307, 308})
+MOST_REDIRECTS = 3
+# With a token that GitHub refuses, one call this often shows whether it works again.
+PROBE_SECONDS = 30.0
+SMOOTHING = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Calls made so far, those of them that count against the limit (304s don't), and seconds of one, smoothed."""
+
+    calls: int = 0
+    counted: int = 0
+    seconds_per_call: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A usable answer. `unchanged`: a 304 to the very body that the caller has applied; then there is none here."""
+
+    url: str
+    etag: str | None
+    next_url: str | None
+    as_of: int  # GitHub's Date
+    unchanged: bool
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One address asked once: the answer as it came, and the response as the cache completed it."""
+
+    url: str
+    answer: Answer
+    response: requests.Response
+
+
+class Transport:
+    """Sends GETs to one API, one at a time, behind gate, breaker and token; follows its redirects; counts all."""
+
+    def __init__(
+        self,
+        api_url: str,
+        tokens: TokenSource,
+        gate: Gate,
+        cache_path: Path | None,
+        patience: Patience,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.api_url = api_url.rstrip("/")
+        self.counts = Counts()
+        self._tokens = tokens
+        self._gate = gate
+        self._patience = patience
+        self._monotonic = monotonic
+        adapter = GitHubAdapter(tokens, gate, patience)
+        self._plain = uncached_session(self.api_url, adapter)
+        self._cache = None if cache_path is None else ResponseCache(cache_path)
+        self._cached = self._plain if self._cache is None else GitHubSession(self._cache, self.api_url, adapter)
+        self._surroundings = surroundings(self.api_url)
+        self._breaker = Breaker(monotonic)
+        self._moves = Moves(self.api_url, monotonic)
+        self._turnstile = Turnstile()
+        self._flights = SingleFlight[Exchange]()
+        self._refusal: str | None = None
+        self._probe_at = float("-inf")
+
+    @property
+    def trouble(self) -> str | None:
+        """Why GitHub is not read as it should be, in words; None when all is well."""
+        return self._refusal or self._breaker.trouble or self._gate.trouble
+
+    def get(self, url: str, *, route: str, purpose: str, cached: bool, applied_etag: str | None = None) -> Reply:
+        """Return what GitHub has at that address; raises GitHubError."""
+        exchange = self._follow(url, route, purpose, cached)
+        reply = self._reply(exchange, applied_etag)
+        if reply is None:
+            # The kept body was damaged on the disk: without it GitHub sends it again.
+            self.forget(exchange.url)
+            reply = self._reply(self._follow(exchange.url, route, purpose, cached), applied_etag)
+        if reply is None:
+            raise BadAnswer("the kept answer is damaged")
+        return reply
+
+    def forget(self, url: str) -> None:
+        """Drop what is kept of that address, so that GitHub sends it whole at the next call."""
+        if self._cache is not None:
+            self._cache.forget(url)
+
+    def close(self) -> None:
+        """Close all connections and the cache."""
+        self._cached.close()
+        self._plain.close()
+
+    def _reply(self, exchange: Exchange, applied_etag: str | None) -> Reply | None:
+        """Return what the exchange brought; None where the kept body can't be used."""
+        answer, kept = exchange.answer, exchange.response
+        etag = kept.headers.get("ETag") or None
+        same = answer.status == 304 and bool(etag) and _strong(etag) == _strong(applied_etag)
+        body: bytes | None = answer.body
+        if answer.status == 304:
+            body = b"" if same else unpack(kept.content, self._patience.largest_body)
+        if body is None:
+            return None
+        as_of = answer.date if answer.date is not None else self._gate.github_now()
+        return Reply(exchange.url, etag, self._next_url(kept.headers.get("Link")), as_of, same, body)
+
+    def _next_url(self, link: str | None) -> str | None:
+        for found in parse_header_links(link or ""):
+            if found.get("rel") == "next" and is_below(found["url"], self.api_url):
+                return found["url"]
+        return None
+
+    def _follow(self, url: str, route: str, purpose: str, cached: bool) -> Exchange:
+        """Return the exchange at the end of at most three redirects, all of them within this API."""
+        url = self._moves.current(url)
+        for _ in range(MOST_REDIRECTS + 1):
+            if not is_below(url, self.api_url):
+                telemetry.count("github_rejected_answers_total", route=route)
+                raise BadAnswer("GitHub points to an address outside of its API")
+            exchange = self._share(url, route, purpose, cached)
+            if exchange.answer.status not in REDIRECTS:
+                return exchange
+            target = self._moves.target(url, exchange.answer.status, exchange.answer.headers.get("location", ""))
+            if target is not None and exchange.answer.status in PERMANENT:
+                log.warning("moved on GitHub", address=url, now=target)
+            url = target or ""
+        raise BadAnswer("GitHub redirects without an end")
+
+    def _share(self, url: str, route: str, purpose: str, cached: bool) -> Exchange:
+        if not cached:
+            return self._take_turn(url, route, purpose, cached)
+        return self._flights.fly(url, lambda: self._take_turn(url, route, purpose, cached))
+
+    def _take_turn(self, url: str, route: str, purpose: str, cached: bool) -> Exchange:
+        with self._turnstile.turn(purpose):
+            self._admit_token()
+            self._breaker.admit()
+            self._gate.admit(purpose)
+            exchange = self._call(url, route, cached)
+            if exchange.answer.status == 401 and self._tokens.refresh():
+                exchange = self._call(url, route, cached)
+        error = error_in(exchange.answer)
+        if isinstance(error, BadToken):
+            self._refuse(str(error))
+        elif self._refusal is not None:
+            self._refusal = None
+            log.warning("GitHub takes the token again")
+        if error is not None:
+            raise error
+        return exchange
+
+    def _admit_token(self) -> None:
+        """Raise BadToken while GitHub refuses the token, but for a probe now and then, or once there is another."""
+        if self._refusal is None or self._monotonic() >= self._probe_at:
+            return
+        if self._tokens.installation or not self._tokens.refresh():
+            raise BadToken(self._refusal)
+
+    def _refuse(self, why: str) -> None:
+        if self._refusal is None:
+            log.error("GitHub refuses the token: nothing is read until it takes it, or there is another", why=why)
+        self._refusal = why
+        self._probe_at = self._monotonic() + PROBE_SECONDS
+
+    def _call(self, url: str, route: str, cached: bool) -> Exchange:
+        """Ask once, and count it whatever comes."""
+        started = self._monotonic()
+        try:
+            exchange = self._send(url, cached)
+        except GitHubError as error:
+            self._failed(error, route, self._monotonic() - started)
+            raise
+        answer = exchange.answer
+        self._count(answer.tries, answer.status, self._monotonic() - started)
+        outcome = "limit" if answer.limit else "unchanged" if answer.status == 304 else "answer"
+        if answer.status >= 400 and not answer.limit:
+            outcome = "error"
+        telemetry.count("github_calls_total", route=route, status=str(answer.status), outcome=outcome)
+        if answer.status >= 500:
+            self._breaker.failed(f"GitHub answers {answer.status}")
+        else:
+            self._breaker.succeeded()
+        return exchange
+
+    def _send(self, url: str, cached: bool) -> Exchange:
+        call = Call()
+        call.prepare(method="GET", url=url, headers=HEADERS)
+        call.for_cache = cached
+        session = self._cached if cached else self._plain
+        try:
+            response = session.send(call, allow_redirects=False, **self._surroundings)
+        except RequestException:
+            raise BadAnswer("the address is none of GitHub's") from None
+        if call.answer is None or (call.answer.status == 304 and response.status_code != 200):
+            raise BadAnswer("an answer that GitHub has not confirmed")
+        return Exchange(url, call.answer, response)
+
+    def _failed(self, error: GitHubError, route: str, seconds: float) -> None:
+        if isinstance(error, BadToken):
+            self._refuse(str(error))
+            return
+        self._count(1, None, seconds)
+        telemetry.count("github_calls_total", route=route, status="none", outcome="error")
+        if isinstance(error, Unreachable):
+            self._breaker.failed(error.cause)
+        elif isinstance(error, BadAnswer):
+            telemetry.count("github_rejected_answers_total", route=route)
+
+    def _count(self, tries: int, status: int | None, seconds: float) -> None:
+        before = self.counts
+        counted = tries - 1 if status == 304 else tries
+        smoothed = before.seconds_per_call + SMOOTHING * (seconds - before.seconds_per_call)
+        self.counts = Counts(before.calls + tries, before.counted + counted, smoothed)
+
+
+def _strong(etag: str | None) -> str:
+    """Return an ETag without its mark of weakness: GitHub sends the same one with and without."""
+    return (etag or "").removeprefix("W/")

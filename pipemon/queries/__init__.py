@@ -1,0 +1,1 @@
+"""SELECT only: rows in, frozen answers out."""
