@@ -110,7 +110,7 @@ def check() -> None:
         db = open_database(settings)
     try:
         findings = [_check_database(db), _check_slack(settings)]
-        findings += _check_github(settings, db, usable=findings[0].fine)
+        findings += _check_github(settings, db, usable=findings[0].fine and _exists(db))
     finally:
         db.close()
     for found in findings:
@@ -120,11 +120,17 @@ def check() -> None:
 
 def _check_database(db: Database) -> Finding:
     shown = db.url.render_as_string(hide_password=True)
+    if not _exists(db):
+        return Finding("database", True, f"{shown}: the service makes it at its first start")
     try:
         check_schema(db)
     except DatabaseError as error:
         return Finding("database", False, f"{shown}: {error}")
     return Finding("database", True, f"{shown} has this version's schema")
+
+
+def _exists(db: Database) -> bool:
+    return db.path is None or db.path.exists()
 
 
 def _check_slack(settings: Settings) -> Finding:

@@ -215,12 +215,13 @@ def uses_of_metrics() -> Iterator[tuple[str, str, str, set[str]]]:
     """Yield where, how, and with which labels a metric is used in the tree."""
     for file in [*sorted((ROOT / "pipemon").rglob("*.py")), ROOT / "gunicorn.conf.py"]:
         for node in ast.walk(ast.parse(file.read_text())):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
-                continue
-            if isinstance(node.func.value, ast.Name) and node.func.value.id == "telemetry":
-                if node.func.attr in ("count", "gauge", "observe") and isinstance(node.args[0], ast.Constant):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="telemetry"), attr=("count" | "gauge" | "observe") as how),
+                    args=[ast.Constant(value=str(name)), *_],
+                ):
                     labels = {str(word.arg) for word in node.keywords} - {"amount", "value", "seconds"}
-                    yield f"{file.name}:{node.lineno}", node.func.attr, str(node.args[0].value), labels
+                    yield f"{file.name}:{node.lineno}", how, name, labels
 
 
 def test_every_number_that_is_counted_is_declared_so_and_every_declared_one_is_counted() -> None:

@@ -14,9 +14,10 @@ WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((ssl.SSLCertVerificationError,), "its TLS certificate was not accepted"),
     ((u3.SSLError, ssl.SSLError, requests.exceptions.SSLError), "TLS failed"),
     ((u3.ProxyError, requests.exceptions.ProxyError), "the proxy did not pass the call on"),
-    ((u3.ConnectTimeoutError, requests.exceptions.ConnectTimeout), "no connection was made in time"),
-    ((u3.ReadTimeoutError, requests.exceptions.ReadTimeout, TimeoutError), "no whole answer came in time"),
     ((ConnectionRefusedError,), "the connection was refused"),
+    # Not urllib3's own ConnectTimeoutError: whatever keeps a connection from being made counts as one there.
+    ((requests.exceptions.ConnectTimeout,), "no connection was made in time"),
+    ((u3.ReadTimeoutError, requests.exceptions.ReadTimeout, TimeoutError), "no whole answer came in time"),
     ((ConnectionError, http.client.HTTPException, u3.ProtocolError), "the connection was cut"),
 )
 MOST_LINKS = 50

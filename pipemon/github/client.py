@@ -3,6 +3,7 @@
 Every method raises GitHubError; none returns a part of an answer. Names are `owner/name`.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,10 +77,11 @@ class GitHub:
         gate: Gate,
         cache_path: Path | None = None,
         patience: Patience | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tokens = tokens
         self._gate = gate
-        self._transport = Transport(api_url, tokens, gate, cache_path, patience or Patience())
+        self._transport = Transport(api_url, tokens, gate, cache_path, patience or Patience(), monotonic)
         self._linked: dict[str, str] = {}  # whose page a Link leads to: its address tells a number at best
 
     @property

@@ -27,8 +27,7 @@ OVERLAP_SECONDS = 120
 ACTIVE_FOR_SECONDS = 300
 # One tick ends after this long, so that a stop, a plan or a new repository needn't wait for all.
 LONGEST_TICK_SECONDS = 10.0
-# With a token that GitHub refuses, one call this often shows whether there is a new one.
-PROBE_SECONDS = 60.0
+TOKEN_PAUSE_SECONDS = 15.0
 HINTS = ("in_progress", "queued")
 
 
@@ -57,7 +56,6 @@ class Poller:
         self._news_max_age = news_max_age_seconds
         self._random = random.Random(seed)
         self._paces: dict[int, Pace] = {}
-        self._probe_at = float("-inf")
         self._reader = active.ActiveRuns(deps, clock)
         self._turns = Turns(clock, pause_seconds=30)
         self.plan = Plan(floors.active_seconds, floors.idle_seconds, floors.detail_seconds)
@@ -65,8 +63,6 @@ class Poller:
     def tick(self) -> int:
         """Read the repositories that are due; return how many. Stops early where GitHub's limit says so."""
         started = self._clock()
-        if started < self._probe_at:
-            return 0
         with self._deps.db.read() as conn:
             watched = repositories.list_watched(conn)
         self._paces = {repo.id: self._paces.get(repo.id) or Pace() for repo in watched}
@@ -88,8 +84,9 @@ class Poller:
             log.info("waiting for GitHub's limit", until=limit.until, why=str(limit))
             return False
         except BadToken as error:
-            self._failed(repo, pace, error)
-            self._probe_at = self._clock() + PROBE_SECONDS
+            # No repository can be read then. The client itself sees to it that GitHub is asked only now and then.
+            self._note(repo, error)
+            pace.due_at = self._clock() + TOKEN_PAUSE_SECONDS
             return False
         except GitHubError as error:
             self._failed(repo, pace, error)
@@ -202,6 +199,9 @@ class Poller:
         pace.due_at = self._clock() + pause
         pace.identified = pace.identified and not isinstance(error, NotFound)
         log.warning("repository not read", repository=repo.name, error=str(error), again_in_seconds=round(pause))
+        self._note(repo, error)
+
+    def _note(self, repo: Watched, error: GitHubError) -> None:
         at = self._deps.github.now()
         self._deps.db.transact(lambda conn: repositories.record_failure(conn, repo.id, str(error), at))
 

@@ -126,6 +126,10 @@ class Simulator:
             def log(self, *args: Any, **kwargs: Any) -> None:
                 """Say nothing."""
 
+            def send_response(self, code: int, message: str | None = None) -> None:
+                """Leave out the server's own Date: the world has its own time."""
+                self.send_response_only(code, message)
+
         server = make_server("127.0.0.1", port, self.app, threaded=True, request_handler=Quiet)
         self.at(f"http://127.0.0.1:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, daemon=True, kwargs={"poll_interval": 0.02})

@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Self
@@ -71,11 +70,9 @@ class Loopback:
             entry = self.script[min(len(self.asked), len(self.script)) - 1]
             try:
                 for piece in entry(asked) if callable(entry) else entry:
-                    if self._stopping.is_set():
-                        return
-                    if isinstance(piece, float):
-                        time.sleep(piece)
-                    else:
+                    if isinstance(piece, bytes):
                         connection.sendall(piece)
+                    elif self._stopping.wait(piece):
+                        return
             except OSError:
                 return

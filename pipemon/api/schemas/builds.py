@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates
 
 from pipemon.api.schemas.base import Answer
-from pipemon.api.schemas.fields import HERE, MAYBE, Cut, Moment, Text, Whole, Word
+from pipemon.api.schemas.fields import HERE, MAYBE, Cut, Hash, Moment, Text, Whole, Word
 from pipemon.api.schemas.pipeline import AsOfAnswer
 from pipemon.api.schemas.scope import Repositories
 from pipemon.api.services import services
@@ -32,7 +32,7 @@ class BuildsArguments(Repositories):
     workflow = Text(load_default=None, metadata={"description": "A workflow's name, its file's name or its id."})
     event = Text(load_default=None)
     actor = Text(load_default=None)
-    sha = Text(load_default=None, validate=validate.Regexp(r"\A[0-9a-fA-F]{4,40}\Z|\A\Z"))
+    sha = Hash(load_default=None)
     created_from = Moment(load_default=None, metadata={"type": "string", "format": "date-time"})
     created_to = Moment(load_default=None, metadata={"type": "string", "format": "date-time"})
     q = Text(load_default=None, metadata={"description": "Part of the name, the branch or the commit message."})

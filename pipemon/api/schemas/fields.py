@@ -16,14 +16,14 @@ LONGEST_TEXT = 255
 
 
 class Moment(fields.Field[int]):
-    """A Unix second inside, RFC 3339 outside."""
+    """A Unix second inside, RFC 3339 outside; an empty text asks for none."""
 
     def _serialize(self, value: int | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return format_time(value)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         found = parse_time(value)
-        if found is None:
+        if found is None and value != "":
             raise ValidationError("Not a moment with a time zone, such as 2026-01-31T12:00:00Z.")
         return found
 
@@ -69,6 +69,16 @@ class Text(fields.String):
         if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", text):
             raise ValidationError("Has control characters.")
         return text or None
+
+
+class Hash(Text):
+    """A commit's hash, or how it begins: 4 to 40 hex digits; or nothing."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if text is not None and not re.fullmatch(r"[0-9a-fA-F]{4,40}", text):
+            raise ValidationError("Not 4 to 40 hex digits.")
+        return text
 
 
 class Word(Text):
