@@ -1,5 +1,8 @@
 """A real poller on a real client, a real database and the simulator, all on one clock that the test moves."""
 
+import contextlib
+import itertools
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +81,13 @@ class Story:
         while self.backfill.step():
             pass
 
+    def fill_pages(self) -> None:
+        """Let the backfill read the pages of runs, not yet their jobs."""
+        with self.db.read() as conn:
+            (repo,) = repositories.list_watched(conn)
+        while self.backfill._step_pages(repo):
+            pass
+
     def sweep_all(self) -> None:
         """Let the sweep go through everything that is due."""
         while self.sweep.step():
@@ -106,9 +116,11 @@ class Story:
         query = sa.select(sa.func.count()).select_from(jobs)
         return self.rows(query.where(jobs.c.run_id == run_id, jobs.c.run_attempt == attempt))[0][0]
 
-    def judge(self, name: str = SHOP) -> None:
+    def judge(self, name: str = SHOP, since: int = 0) -> None:
         """Compare what is stored with what really happened, run by run and attempt by attempt."""
         for true in self.sim.truth(name):
+            if true["created_at"] < since:
+                continue
             told = [(a["run_attempt"], a["conclusion"]) for a in true["attempts"]]
             assert [(n, conclusion) for n, _, conclusion in self.attempts_of(true["id"])] == told, true
         ends = sa.select(events.c.run_id, events.c.run_attempt).where(events.c.dedupe_key.like("run:%:completed"))
@@ -121,18 +133,18 @@ class Story:
 @pytest.fixture
 def new_story(tmp_path: Path, sqlite_template: Path) -> Iterator[Callable[..., Story]]:
     """Make a story; its simulator has no runs unless its size is given."""
-    import contextlib
-    import shutil
-
+    numbers = itertools.count()
     with contextlib.ExitStack() as stack:
 
         def make(size: str = "empty", **options: Any) -> Story:
-            shutil.copy(sqlite_template, tmp_path / "pipemon.sqlite3")
-            db = Database(f"sqlite:///{tmp_path / 'pipemon.sqlite3'}")
+            folder = tmp_path / str(next(numbers))
+            folder.mkdir()
+            shutil.copy(sqlite_template, folder / "pipemon.sqlite3")
+            db = Database(f"sqlite:///{folder / 'pipemon.sqlite3'}")
             clock_of: list[Story] = []
             sim = Simulator(size=size, clock=lambda: clock_of[0].now if clock_of else 1_760_000_000, **options)
             url = stack.enter_context(sim.serve())
-            story = Story(sim, db, url, tmp_path / "cache.sqlite3")
+            story = Story(sim, db, url, folder / "cache.sqlite3")
             clock_of.append(story)
             stack.callback(db.close)
             stack.callback(lambda: story.github.close())
