@@ -25,6 +25,7 @@ from pipemon.ingest.sweep import Sweep
 from pipemon.store import repositories, state
 from pipemon.store.engine import Database
 from pipemon.store.engine import DatabaseError as StoreError
+from pipemon.store.position import Sidecar
 
 log = telemetry.logger(__name__)
 
@@ -58,6 +59,7 @@ class Background:
         self._holder = f"{socket.gethostname()}:{uuid4().hex[:8]}"
         self._lease: state.Lease | None = None
         self._stopping = False
+        self._sidecar = None if work.db.path is None else Sidecar(work.db.path)
         self._discover_at = 0.0
         self._ticked_at: float | None = None
         deps = Deps(work.db, work.github, self._guard)
@@ -85,12 +87,15 @@ class Background:
     def start(self) -> None:
         """Start the clock; the first reads begin at once."""
         # On SQLite one process serves: a lease that is still there belongs to one that was killed.
+        if self._sidecar is not None and self._sidecar.settle(self._work.db):
+            log.warning("the event log is behind what was already told: it has a new epoch now")
         self._renew(steal=self._work.db.dialect == "sqlite")
         every: list[tuple[Callable[[], None], float]] = [
             (self._renew, LEASE_SECONDS / 4),
             (self._poll, 1.0),
             (self._fill, 1.0),
             (self._snapshot, SNAPSHOT_SECONDS),
+            (self._note_position, 1.0),
         ]
         for job, seconds in every:
             self._scheduler.add_job(self._guarded(job), "interval", seconds=seconds, id=job.__name__, name=job.__name__)
@@ -170,6 +175,10 @@ class Background:
             except LimitReached:
                 return
             steps += 1
+
+    def _note_position(self) -> None:
+        if self._sidecar is not None:
+            self._sidecar.note(self._work.db)
 
     def _snapshot(self) -> None:
         self._work.refresh_snapshot()

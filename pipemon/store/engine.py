@@ -52,7 +52,7 @@ def _is_transient(error: BaseException) -> bool:
     orig = getattr(error, "orig", None) or error
     if isinstance(orig, sqlite3.OperationalError):
         return "locked" in str(orig) or "busy" in str(orig)
-    # 40001 serialization failure, 40P01 deadlock, 57P01.. shutdown or killed, 08xxx connection, 55P03 lock, 53300 too many
+    # 40xxx serialization failure or deadlock, 08xxx connection, 55P03 lock, 57P0x shutdown or killed, 53300 too many
     state = getattr(orig, "sqlstate", None) or ""
     if state[:2] in ("40", "08") or state in ("55P03", "57P01", "57P02", "57P03", "53300"):
         return True
@@ -84,7 +84,12 @@ class Database:
         def prepare(dbapi: Any, record: Any) -> None:
             dbapi.isolation_level = None  # BEGIN is ours, so that DDL and reads are in transactions too
             cursor = dbapi.cursor()
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"journal_size_limit={WAL_BYTES}"):
+            for pragma in (
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "foreign_keys=ON",
+                f"journal_size_limit={WAL_BYTES}",
+            ):
                 cursor.execute(f"PRAGMA {pragma}")
             cursor.close()
 
@@ -136,7 +141,9 @@ class Database:
         compiled = select.compile(dialect=self._engine.dialect, compile_kwargs={"render_postcompile": True})
         values = [compiled.params[name] for name in compiled.positiontup or ()]
         try:
-            rows: list[tuple[Any, ...]] = gevent.get_hub().threadpool.apply(_fetch, (str(self.path), str(compiled), values))
+            rows: list[tuple[Any, ...]] = gevent.get_hub().threadpool.apply(
+                _fetch, (str(self.path), str(compiled), values)
+            )
             return rows
         except sqlite3.Error as error:
             raise translate(error) from error

@@ -92,7 +92,8 @@ def _refuse_file(path: Path) -> None:
     except sqlite3.Error as error:
         raise DatabaseUnusable(f"the database file {path} can't be used: {error}") from error
     if answer != ("ok",):
-        raise DatabaseUnusable(f"the database file {path} is damaged: {answer[0]}. Restore a backup")
+        found = " ".join(str(answer[0]).split())
+        raise DatabaseUnusable(f"the database file {path} is damaged: {found}. Restore a backup")
 
 
 def write_migration(message: str) -> None:
