@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from pipemon.api import arguments, auth, bodies, builds, errors, openapi, pipeline, system
+from pipemon.api import arguments, auth, bodies, builds, docs, errors, openapi, pipeline, system
 from pipemon.api.conditional import Conditional
 from pipemon.api.edge import Edge
 from pipemon.api.services import Services
@@ -19,7 +19,7 @@ def register(app: Flask, services: Services) -> None:
     api = openapi.make_api(app)
     for blueprint in (pipeline.bp, builds.bp, system.bp):
         api.register_blueprint(blueprint)
-    _register_pages(app)
+    app.register_blueprint(docs.bp)
     errors.register(app, services.clock)
     # In this order: nobody learns anything of a route's parameters or bodies without its scope.
     auth.register(app)
@@ -27,7 +27,3 @@ def register(app: Flask, services: Services) -> None:
     bodies.register(app)
     app.extensions["pipemon.openapi"] = openapi.complete(app, api, services)
     app.wsgi_app = Edge(Conditional(app.wsgi_app, services), services)  # type: ignore[method-assign]
-
-
-def _register_pages(app: Flask) -> None:
-    """Give it the documentation's pages: as open as what they show."""

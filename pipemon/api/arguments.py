@@ -71,8 +71,6 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 class IdConverter(BaseConverter):
     """An id in a path. It matches any text, so that a wrong one is our 422 behind the key, not a 404 before it."""
 
-    regex = "[^/]+"
-
 
 def register(app: Flask) -> None:
     """Refuse ids that are none, and parameters on routes that take none."""

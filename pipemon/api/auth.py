@@ -116,6 +116,7 @@ def register(app: Flask) -> None:
         if needed == "none":
             return
         found = caller()
+        request.environ["pipemon.facts"]["caller"] = found.name
         if found.may(needed):
             return
         if found.name == "anonymous":

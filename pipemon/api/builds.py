@@ -12,7 +12,7 @@ from pipemon.api.errors import refuse
 from pipemon.api.schemas import builds as shapes
 from pipemon.api.schemas.scope import to_scope
 from pipemon.api.services import as_of, services
-from pipemon.queries import runs
+from pipemon.queries import detail, runs
 
 bp = Blueprint("builds", __name__, url_prefix="/api/v1/builds", description="Workflow runs")
 
@@ -41,10 +41,10 @@ def index(wanted: dict[str, Any]) -> tuple[runs.Page, dict[str, str]]:
 @scope("read")
 @bp.returns(shapes.BuildDetail)
 @bp.also(404, description="No watched repository has such a build.")
-def show(build_id: int) -> runs.RunDetail:
+def show(build_id: int) -> detail.RunDetail:
     """Show one build with its jobs, steps and attempts."""
     with services().db.read() as conn:
-        found = runs.get(conn, to_scope(()), build_id, lambda name: as_of((name,)).timestamp)
+        found = detail.get(conn, to_scope(()), build_id, lambda name: as_of((name,)).timestamp)
     return found or refuse(404, "There is no such build.")
 
 

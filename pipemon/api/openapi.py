@@ -42,6 +42,12 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
     def _register_error_handlers(self) -> None:
         """Leave errors to `api.errors`, which answers those outside of the blueprints too."""
 
+    def _register_pagination_header(self) -> None:
+        """Leave out smorest's own pages: ours are described by their shapes."""
+
+    def _register_etag_headers(self) -> None:
+        """Leave out smorest's own ETags: ours are added to every route in `complete`."""
+
 
 def make_api(app: Flask) -> Api:
     """Return the collector, to which the blueprints are given."""
@@ -79,6 +85,8 @@ def _path(rule: str) -> str:
 
 def _complete(path: str, operation: dict[str, Any], scope: str) -> None:
     operation["operationId"] = "_".join(part.strip("{}") for part in path.split("/") if part) or "root"
+    for parameter in operation.get("parameters", []):
+        _plain(parameter["schema"])
     answers = operation["responses"]
     for status, name in {**COMMON, **(KEYED if scope != "none" else {})}.items():
         answers.setdefault(status, {"$ref": f"#/components/responses/{name}"})
@@ -89,6 +97,14 @@ def _complete(path: str, operation: dict[str, Any], scope: str) -> None:
         tag = {"schema": {"type": "string"}, "description": "Weak; send it back as If-None-Match."}
         answers["200"].setdefault("headers", {})["ETag"] = tag
         answers["304"] = {"description": "Nothing has changed since the ETag that was sent."}
+
+
+def _plain(schema: dict[str, Any]) -> None:
+    """Leave out that a parameter may be null: nothing in a query can be, and no value is its default."""
+    if schema.get("default", 0) is None:
+        del schema["default"]
+    if isinstance(schema.get("type"), list):
+        schema["type"] = next(kind for kind in schema["type"] if kind != "null")
 
 
 def _limit_pages(document: dict[str, Any], services: Services) -> None:

@@ -127,6 +127,15 @@ def test_a_hit_has_the_headers_and_is_counted_like_a_miss(filled: Api) -> None:
     assert dict(hit.headers) | {"X-Request-ID": "one"} == dict(miss.headers)
     plain = filled.open(PATHS[0])
     assert "Access-Control-Allow-Origin" not in plain.headers
+    line = f'http_requests_total{{method="GET",route="{PATHS[0]}",status="200"}}'
+    before = _counted(filled, line)
+    filled.open(PATHS[0])
+    assert _counted(filled, line) == before + 1
+
+
+def _counted(api: Api, line: str) -> float:
+    text = api.open("/metrics").get_data(as_text=True)
+    return float(text.split(line, 1)[1].split("\n", 1)[0])
 
 
 def test_head_has_the_headers_of_get_and_no_body(filled: Api) -> None:

@@ -117,7 +117,7 @@ def test_both_ways_to_send_a_key(make_api: Any) -> None:
 @pytest.mark.parametrize(
     "sent",
     [
-        key_of("reader")[:-1], key_of("reader") + "x", key_of("reader").upper(), "é" * 20, "\u20ac".encode().decode("latin-1"),
+        key_of("reader")[:-1], key_of("reader") + "x", key_of("reader").upper(), "é" * 20, "\xe2\x82\xac",
         hashlib.sha256(key_of("reader").encode()).hexdigest(), "null", "Bearer", "*",
     ],
 )  # fmt: skip

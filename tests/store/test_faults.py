@@ -133,11 +133,12 @@ def test_S10_a_heavy_select_leaves_the_hub_alone_and_a_direct_one_does_not(path:
 
 def fill_up(db: Database, path: Path) -> int:
     """Write until the database is full; return how many events were committed."""
-    number = len(ids(db))
+    committed = len(ids(db))
     with pytest.raises(DatabaseFull):
-        for number in range(number, 100_000):
-            append(db, f"{number}:{'x' * 2000}")
-    return number
+        while True:
+            append(db, f"{committed}:{'x' * 2000}")
+            committed += 1
+    return committed
 
 
 @pytest.mark.parametrize("pages", [80, 97, 150])
@@ -273,11 +274,8 @@ def test_S9_a_killed_connection_is_no_lost_write(database: Database) -> None:
 def test_S9_deadlocks_are_tried_again(database: Database) -> None:
     if database.dialect != "postgresql":
         pytest.skip("SQLite has one writer")
-    database.transact(
-        lambda conn: conn.execute(
-            sa.insert(repositories), [{"name": "a", "watched": True}, {"name": "b", "watched": True}]
-        )
-    )
+    rows = [{"name": "a", "watched": True}, {"name": "b", "watched": True}]
+    database.transact(lambda conn: conn.execute(sa.insert(repositories), rows))
     other = Database(database.url.render_as_string(hide_password=False))
     barrier = threading.Barrier(2, timeout=10)
     tries = {"ab": 0, "ba": 0}

@@ -1,0 +1,78 @@
+"""The description of the interface: valid, complete, and true."""
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+from openapi_spec_validator import validate
+
+from tests.api.conftest import Api
+from tests.api.test_contract import SHAPES, fill
+
+
+@pytest.fixture
+def document(api: Api) -> Any:
+    return api.get("/openapi.json")
+
+
+def test_valid(document: Any) -> None:
+    validate(document)
+    assert document["openapi"].startswith("3.")
+
+
+def test_every_route_is_described_with_its_errors_and_its_key(api: Api, document: Any) -> None:
+    for rule in api.app.url_map.iter_rules():
+        view: Any = api.app.view_functions[rule.endpoint]
+        if not hasattr(view, "_apidoc"):
+            continue  # pages for people
+        operation = document["paths"][rule.rule.replace("<id:", "{").replace(">", "}")]["get"]
+        assert operation["summary"]
+        answers = operation["responses"]
+        assert {"200", "400", "422", "503", "default"} <= set(answers), rule.rule
+        assert ("security" in operation) == (view.scope != "none")
+        if view.scope != "none":
+            assert {"401", "403"} <= set(answers)
+        if rule.rule.startswith("/api/v1"):
+            assert "304" in answers and "ETag" in answers["200"]["headers"]
+    assert set(document["components"]["securitySchemes"]) == {"bearer", "apiKey"}
+
+
+def test_errors_have_the_envelope(document: Any) -> None:
+    responses = document["components"]["responses"]
+    for name in ("DEFAULT_ERROR", "UNAUTHORIZED", "UNPROCESSABLE_ENTITY", "SERVICE_UNAVAILABLE"):
+        schema = responses[name]["content"]["application/json"]["schema"]
+        assert schema == {"$ref": "#/components/schemas/ErrorEnvelope"}
+
+
+def test_answers_may_gain_fields(document: Any) -> None:
+    """`additionalProperties: false` would make a strict client break at every new field."""
+    assert '"additionalProperties": false' not in json.dumps(document["components"]["schemas"])
+
+
+def test_page_sizes_are_the_configured_ones(make_api: Any) -> None:
+    found = make_api(max_page_size=33, default_page_size=7).get("/openapi.json")
+    per_page = next(one for one in found["paths"]["/api/v1/builds"]["get"]["parameters"] if one["name"] == "per_page")
+    assert (per_page["schema"]["maximum"], per_page["schema"]["default"]) == (33, 7)
+
+
+def test_an_id_is_described_as_a_number(document: Any) -> None:
+    found = document["paths"]["/api/v1/builds/{build_id}"]["parameters"][0]
+    assert (found["schema"]["type"], found["schema"]["minimum"]) == ("integer", 1)
+
+
+@pytest.mark.parametrize("path", [*SHAPES, "/api/v1/builds/{build_id}"])
+@pytest.mark.parametrize("filled", [False, True])
+def test_answers_are_as_described(api: Api, document: Any, path: str, filled: bool) -> None:
+    running = fill(api) if filled else None
+    if "{" in path and running is None:
+        pytest.skip("there is no build in an empty database")
+    schema = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    found = api.get(path if running is None else path.replace("{build_id}", str(running["id"])))
+    jsonschema.validate(found, schema | {"components": document["components"]})
+
+
+@pytest.mark.parametrize("path", ["/api/v1/builds?x=1", "/api/v1/builds/3", "/nothing"])
+def test_errors_are_as_described(api: Api, document: Any, path: str) -> None:
+    schema = {"$ref": "#/components/schemas/ErrorEnvelope", "components": document["components"]}
+    jsonschema.validate(api.open(path).get_json(), schema)
