@@ -12,7 +12,6 @@ from pathlib import Path
 
 import gevent
 import pytest
-import structlog
 
 from pipemon import telemetry
 from pipemon.domain.secrets import Secret
@@ -43,10 +42,11 @@ def lines(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], list[dict[
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     telemetry.configure_logging("DEBUG", [Secret(CONFIGURED)])
+    outside = telemetry.request_id.set(None)
     yield lambda: [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     telemetry.configure_logging("WARNING", [])
     root.handlers[:], root.level = handlers, level
-    structlog.reset_defaults()
+    telemetry.request_id.reset(outside)
 
 
 def our_handler() -> logging.Handler:
@@ -110,6 +110,7 @@ def test_the_mask_shows_where_a_url_led() -> None:
 
 
 def test_a_line_is_one_json_object_with_the_request_id(lines: Callable[[], list[dict[str, object]]]) -> None:
+    telemetry.request_id.set(None)  # another test of this process may have left its own
     token = telemetry.request_id.set("r-1")
     telemetry.logger("test").info("two\nlines", repository="acme/shop", calls=3)
     logging.getLogger("library").warning("careful")

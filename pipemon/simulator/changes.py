@@ -6,15 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipemon.simulator.world import (
+from pipemon.simulator.plans import (
     PlannedAttempt,
     PlannedRun,
-    Repository,
     cut_short,
     make_run,
     plan_attempt,
     rerun_failed,
 )
+from pipemon.simulator.world import Repository
 
 
 class Changes:
@@ -50,7 +50,7 @@ class Changes:
             created = entry["at"] + entry.get("created_offset", 0)
             pinned: dict[str, Any] = {"fork": None, "late_update_seconds": 0}
             pinned |= {key: entry[key] for key in ("branch", "event", "sha", "pinned_status", "fork") if key in entry}
-            run = make_run(repo, workflow, created, rng, **pinned)
+            run = make_run(repo.habit, repo.free_id(created), workflow, created, rng, **pinned)
             attempt = plan_attempt(workflow, created, rng, entry.get("conclusion") == "failure", run.actor)
             run = replace(
                 run, attempts=(_timed(attempt, entry.get("conclusion", "success"), entry.get("seconds", 60)),)

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipemon.simulator.habits import OWNER
-from pipemon.simulator.world import PlannedAttempt, PlannedJob, PlannedRun, Repository
+from pipemon.simulator.plans import PlannedAttempt, PlannedJob, PlannedRun
+from pipemon.simulator.world import Repository
 
 
 def iso(moment: int | None) -> str | None:

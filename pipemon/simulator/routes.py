@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from pipemon.simulator.habits import OWNER
-from pipemon.simulator.render import Renderer, latest_attempt, run_state
-from pipemon.simulator.world import PlannedRun, Repository
+from pipemon.simulator.plans import PlannedRun
+from pipemon.simulator.render import Renderer, iso, latest_attempt, run_state
+from pipemon.simulator.world import Repository
 
 if TYPE_CHECKING:
     from pipemon.simulator.server import Simulator
@@ -105,8 +107,6 @@ class Routes:
         return 200, self._render().user(parts["owner"]) | {"type": "Organization"}, {}
 
     def _mint(self, parts: dict[str, Any], query: dict[str, str], now: int) -> Answer:
-        from pipemon.simulator.render import iso
-
         token = f"ghs_minted{now}"
         self._sim.tokens.add(token)
         return 201, {"token": token, "expires_at": iso(now + 3600), "permissions": {"actions": "read"}}, {}
@@ -234,8 +234,6 @@ def _within(moment: int, wanted: str) -> bool:
 
 def _second(text: str, end: bool) -> int:
     """Return the second of a date or time; a date's end is its last second."""
-    from datetime import UTC, datetime
-
     moment = datetime.fromisoformat(text.replace(" ", "+"))
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

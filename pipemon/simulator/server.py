@@ -8,8 +8,8 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,14 @@ from urllib.parse import parse_qsl
 
 from pipemon.simulator import habits
 from pipemon.simulator.changes import Changes, truth
-from pipemon.simulator.faults import Fault, mutated
+from pipemon.simulator.control import control
+from pipemon.simulator.faults import Fault, spoilt, told_length, trickle
 from pipemon.simulator.limits import Counters, Limits
+from pipemon.simulator.plans import DAY
 from pipemon.simulator.render import Renderer
 from pipemon.simulator.routes import Routes
-from pipemon.simulator.world import DAY, HISTORY_DAYS, Repository
+from pipemon.simulator.serving import serve
+from pipemon.simulator.world import HISTORY_DAYS, Repository
 
 VARY = "Accept, Authorization, Cookie, X-GitHub-OTP,Accept-Encoding, Accept, X-Requested-With"
 Start = Callable[..., Any]
@@ -115,31 +118,9 @@ class Simulator:
         repo, now = self.repositories[repository.split("/")[-1]], self.now()
         return [truth(repo.runs[run_id], now) for _, run_id in repo.at(now)]
 
-    @contextmanager
-    def serve(self, port: int = 0) -> Iterator[str]:
+    def serve(self, port: int = 0) -> AbstractContextManager[str]:
         """Serve on a loopback port from a thread of this process; give the address."""
-        from werkzeug.serving import WSGIRequestHandler, make_server
-
-        class Quiet(WSGIRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log(self, *args: Any, **kwargs: Any) -> None:
-                """Say nothing."""
-
-            def send_response(self, code: int, message: str | None = None) -> None:
-                """Leave out the server's own Date: the world has its own time."""
-                self.send_response_only(code, message)
-
-        server = make_server("127.0.0.1", port, self.app, threaded=True, request_handler=Quiet)
-        self.at(f"http://127.0.0.1:{server.server_port}")
-        thread = threading.Thread(target=server.serve_forever, daemon=True, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield self.base
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        return serve(self, port)
 
     def at(self, base: str) -> None:
         """Say where it is served: addresses in its answers begin with this."""
@@ -152,7 +133,7 @@ class Simulator:
         length = int(environ.get("CONTENT_LENGTH") or 0)
         body = environ["wsgi.input"].read(length) if length else b""
         if path.startswith("/_sim"):
-            return self._control(environ["REQUEST_METHOD"], path, environ.get("QUERY_STRING", ""), body, start)
+            return control(self, path, environ.get("QUERY_STRING", ""), body, start)
         with self._lock:
             return self._answer(environ, path, start)
 
@@ -169,7 +150,7 @@ class Simulator:
         status, body, headers = self._facts(verb, path, environ, token, now)
         headers = {**self.limits.headers(token, now), **headers}
         if fault is not None:
-            return self._spoilt(fault, status, body, headers, token, start)
+            return self._spoil(fault, status, body, headers, token, start)
         return self._send(status, body, headers, environ, token, start)
 
     def _facts(
@@ -230,85 +211,26 @@ class Simulator:
         start(f"{status} X", list(headers.items()))
         return [raw]
 
-    def _spoilt(
+    def _spoil(
         self, fault: Fault, status: int, body: Any, headers: dict[str, str], token: str, start: Start
     ) -> Iterable[bytes]:
         """Answer as the fault says."""
         headers = {**headers, **self._common()}
         self._counters.counted += 1
         self.limits.used[token] += 1
-        raw = json.dumps(body).encode()
-        if fault.kind == "status":
+        whole = spoilt(fault, status, body)
+        if whole is not None:
             self._forbid(fault, token)
-            answer = fault.body if fault.body is not None else {"message": "ordered"}
-            return self._out(fault.status, json.dumps(answer).encode(), {**headers, **fault.headers}, start)
-        if fault.kind == "redirect":
-            return self._out(
-                fault.status if fault.status != 500 else 301, b"{}", {**headers, "Location": fault.location}, start
-            )
-        if fault.kind == "stale_etag":
-            self._counters.not_modified += 1
-            return self._out(304, b"", headers, start, plain=False)
-        if fault.kind == "empty_list":
-            return self._out(200, b'{"total_count": 0, "workflow_runs": []}', headers, start)
-        if fault.kind == "mutate":
-            return self._out(status, json.dumps(mutated(body, fault.field_name, fault.value)).encode(), headers, start)
-        if fault.kind == "not_json":
-            return self._out(status, b"<html>" + raw[:200], headers, start)
-        if fault.kind == "gzip_bomb":
-            packed = gzip.compress(b" " * (fault.size or 200_000_000), 6)
-            return self._out(200, packed, {**headers, "Content-Encoding": "gzip"}, start)
-        start(
-            f"{status} X",
-            [*headers.items(), ("Content-Type", "application/json"), ("Content-Length", str(self._length(fault, raw)))],
-        )
-        return self._trickle(fault, raw)
-
-    def _length(self, fault: Fault, raw: bytes) -> int:
-        return (fault.size or 100_000_000) if fault.kind == "huge" else len(raw)
+            self._counters.not_modified += whole[0] == 304
+            return self._out(whole[0], whole[1], {**headers, **whole[2]}, start, plain=whole[0] != 304)
+        raw = json.dumps(body).encode()
+        headers |= {"Content-Type": "application/json", "Content-Length": str(told_length(fault, raw))}
+        start(f"{status} X", list(headers.items()))
+        return trickle(fault, raw)
 
     def _forbid(self, fault: Fault, token: str) -> None:
         """Remember the window that this answer announces."""
-        if fault.status not in (403, 429) or "limit" not in json.dumps(fault.body or ""):
+        if fault.kind != "status" or fault.status not in (403, 429) or "limit" not in json.dumps(fault.body or ""):
             return
         wait = fault.headers.get("Retry-After", "60")
-        seconds = float(wait) if wait.isdigit() else 60.0
-        self.limits.forbidden_until[token] = self.now() + seconds
-
-    def _trickle(self, fault: Fault, raw: bytes) -> Iterator[bytes]:
-        """Yield a body that comes slowly, ends early, or does not end."""
-        if fault.kind == "huge":
-            for _ in range((fault.size or 100_000_000) // 65536):
-                yield b" " * 65536
-        elif fault.kind == "slow":
-            for i in range(len(raw)):
-                yield raw[i : i + 1]
-                time.sleep(fault.seconds)
-        else:
-            yield raw[: len(raw) // 2]
-            if fault.kind == "stall":
-                time.sleep(fault.seconds)
-            raise ConnectionAbortedError("ordered")
-
-    def _control(self, verb: str, path: str, query: str, body: bytes, start: Start) -> Iterable[bytes]:
-        given = json.loads(body or b"{}")
-        asked = dict(parse_qsl(query))
-        deeds: dict[str, Callable[[], Any]] = {
-            "/_sim/counters": self.counters,
-            "/_sim/counters/reset": self.reset_counters,
-            "/_sim/truth": lambda: self.truth(asked["repo"]),
-            "/_sim/order": lambda: self.order(given.pop("what"), given.pop("repository"), **given),
-            "/_sim/fault": lambda: bool(self.order_fault(**given)),
-            "/_sim/faults/clear": self.clear_faults,
-            "/_sim/advance": lambda: self.advance(given["seconds"]),
-            "/_sim/exhaust": self.exhaust,
-            "/_sim/revoke": lambda: self.revoke(given["token"]),
-            "/_sim/lag": lambda: setattr(self, "index_lag", given["seconds"]),
-        }
-        found = deeds.get(path)
-        raw = json.dumps(found() if found else {"message": "no such control"}).encode()
-        start(
-            "200 OK" if found else "404 Not Found",
-            [("Content-Type", "application/json"), ("Content-Length", str(len(raw)))],
-        )
-        return [raw]
+        self.limits.forbidden_until[token] = self.now() + (float(wait) if wait.isdigit() else 60.0)

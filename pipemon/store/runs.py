@@ -1,30 +1,15 @@
 """Runs, their attempts and jobs as rows. Only `ingest.apply` calls what writes here."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from pipemon.domain.runs import Attempt, AttemptTimes, Commit, Job, Run, Step
+from pipemon.domain.runs import Attempt, Job, Run
+from pipemon.store import rows
 from pipemon.store.schema import attempts, jobs, repositories, runs, workflows
 from pipemon.store.upsert import upsert
-
-# A commit message has been seen at 9,560 characters; nobody reads the rest of a longer one here.
-LONGEST_MESSAGE = 10_000
-
-_RUN_FIELDS = (
-    "id", "workflow_id", "run_number", "run_attempt", "name", "title", "path", "event", "status", "conclusion",
-    "branch", "sha", "head_repository", "actor", "triggering_actor", "created_at", "started_at", "updated_at",
-    "url", "api_url",
-)  # fmt: skip
-_TIMES_FIELDS = ("first_job_at", "completed_at", "duration_seconds", "duration_source", "queue_seconds")
-_JOB_FIELDS = (
-    "id", "run_id", "run_attempt", "name", "status", "conclusion", "created_at", "started_at", "completed_at",
-    "runner_name", "runner_group_name", "url",
-)  # fmt: skip
-_STEP_FIELDS = ("number", "name", "status", "conclusion", "started_at", "completed_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +34,14 @@ class Wanting:
 def load_runs(conn: Connection, run_ids: Iterable[int]) -> dict[int, Run]:
     """Return the stored runs by id."""
     query = sa.select(runs, repositories.c.name.label("repository")).join_from(runs, repositories)
-    return {row.id: _run(row) for row in conn.execute(query.where(runs.c.id.in_(list(run_ids))))}
+    return {row.id: rows.run_from_row(row) for row in conn.execute(query.where(runs.c.id.in_(list(run_ids))))}
 
 
 def load_attempts(conn: Connection, run_ids: Iterable[int]) -> dict[int, dict[int, Attempt]]:
     """Return the stored attempts by run id and number."""
     found: dict[int, dict[int, Attempt]] = {}
     for row in conn.execute(sa.select(attempts).where(attempts.c.run_id.in_(list(run_ids)))):
-        found.setdefault(row.run_id, {})[row.run_attempt] = _attempt(row)
+        found.setdefault(row.run_id, {})[row.run_attempt] = rows.attempt_from_row(row)
     return found
 
 
@@ -64,30 +49,30 @@ def load_jobs(conn: Connection, run_ids: Iterable[int]) -> dict[tuple[int, int],
     """Return the stored jobs by (run id, attempt) and job id."""
     found: dict[tuple[int, int], dict[int, Job]] = {}
     for row in conn.execute(sa.select(jobs).where(jobs.c.run_id.in_(list(run_ids)))):
-        found.setdefault((row.run_id, row.run_attempt), {})[row.id] = job_from_row(row)
+        found.setdefault((row.run_id, row.run_attempt), {})[row.id] = rows.job_from_row(row)
     return found
 
 
 def load_marks(conn: Connection, run_ids: Iterable[int]) -> dict[int, tuple[int | None, int | None]]:
     """Return (missing_since, deleted_at) of those runs that carry either."""
     query = sa.select(runs.c.id, runs.c.missing_since, runs.c.deleted_at)
-    rows = conn.execute(query.where(runs.c.id.in_(list(run_ids)), runs.c.missing_since.is_not(None)))
-    return {row.id: (row.missing_since, row.deleted_at) for row in rows}
+    marked = conn.execute(query.where(runs.c.id.in_(list(run_ids)), runs.c.missing_since.is_not(None)))
+    return {row.id: (row.missing_since, row.deleted_at) for row in marked}
 
 
 def put_runs(conn: Connection, repository_id: int, changed: Mapping[int, tuple[Run, Attempt]]) -> None:
     """Insert or update runs, each with its latest attempt."""
-    upsert(conn, runs, [_run_row(run, latest, repository_id) for run, latest in changed.values()])
+    upsert(conn, runs, [rows.run_row(run, latest, repository_id) for run, latest in changed.values()])
 
 
 def put_attempts(conn: Connection, repository_id: int, changed: Iterable[Attempt]) -> None:
     """Insert or update attempts."""
-    upsert(conn, attempts, [_attempt_row(attempt, repository_id) for attempt in changed])
+    upsert(conn, attempts, [rows.attempt_row(attempt, repository_id) for attempt in changed])
 
 
 def put_jobs(conn: Connection, repository_id: int, changed: Iterable[Job]) -> None:
     """Insert or update jobs."""
-    upsert(conn, jobs, [_job_row(job, repository_id) for job in changed])
+    upsert(conn, jobs, [rows.job_row(job, repository_id) for job in changed])
 
 
 def put_workflows(conn: Connection, repository_id: int, seen: Sequence[Run]) -> None:
@@ -98,7 +83,7 @@ def put_workflows(conn: Connection, repository_id: int, seen: Sequence[Run]) -> 
     for run in sorted(seen, key=lambda run: (run.created_at, run.id)):
         if run.created_at >= known.get(run.workflow_id, -1):
             newest[run.workflow_id] = run
-    rows = [
+    named = [
         {
             "id": run.workflow_id,
             "repository_id": repository_id,
@@ -108,7 +93,7 @@ def put_workflows(conn: Connection, repository_id: int, seen: Sequence[Run]) -> 
         }
         for run in newest.values()
     ]
-    upsert(conn, workflows, rows)
+    upsert(conn, workflows, named)
 
 
 def mark_missing(conn: Connection, run_ids: Iterable[int], at: int | None) -> None:
@@ -184,90 +169,3 @@ def last_change(conn: Connection, repository_id: int) -> int | None:
     )
     moment: int | None = conn.execute(sa.select(sa.func.max(newest.c.updated_at))).scalar_one()
     return moment
-
-
-def _run(row: sa.Row[tuple[object, ...]]) -> Run:
-    values = row._mapping
-    commit = Commit(
-        values["commit_message"],
-        values["commit_author_name"],
-        values["commit_author_email"],
-        values["committer_name"],
-        values["committer_email"],
-        values["committed_at"],
-    )
-    return Run(
-        repository=values["repository"],
-        commit=None if commit == Commit() else commit,
-        pull_requests=tuple(json.loads(values["pull_requests"])),
-        **{name: values[name] for name in _RUN_FIELDS},
-    )
-
-
-def _run_row(run: Run, latest: Attempt, repository_id: int) -> dict[str, object]:
-    commit = run.commit or Commit()
-    row: dict[str, object] = {name: getattr(run, name) for name in _RUN_FIELDS}
-    row |= {
-        "repository_id": repository_id,
-        "author": commit.author_name or run.actor,
-        "commit_message": None if commit.message is None else commit.message[:LONGEST_MESSAGE],
-        "commit_author_name": commit.author_name,
-        "commit_author_email": commit.author_email,
-        "committer_name": commit.committer_name,
-        "committer_email": commit.committer_email,
-        "committed_at": commit.committed_at,
-        "pull_requests": json.dumps(run.pull_requests),
-        "completed_at": latest.times.completed_at,
-        "duration_seconds": latest.times.duration_seconds,
-        "queue_seconds": latest.times.queue_seconds,
-    }
-    return row
-
-
-def _attempt(row: sa.Row[tuple[object, ...]]) -> Attempt:
-    values = row._mapping
-    return Attempt(
-        run_id=values["run_id"],
-        run_attempt=values["run_attempt"],
-        status=values["status"],
-        updated_at=values["updated_at"],
-        conclusion=values["conclusion"],
-        started_at=values["started_at"],
-        settled_at=values["settled_at"],
-        triggering_actor=values["triggering_actor"],
-        times=AttemptTimes(*(values[name] for name in _TIMES_FIELDS)),
-        jobs_complete=values["jobs_complete"],
-    )
-
-
-def _attempt_row(attempt: Attempt, repository_id: int) -> dict[str, object]:
-    return {
-        "run_id": attempt.run_id,
-        "run_attempt": attempt.run_attempt,
-        "repository_id": repository_id,
-        "status": attempt.status,
-        "updated_at": attempt.updated_at,
-        "conclusion": attempt.conclusion,
-        "started_at": attempt.started_at,
-        "settled_at": attempt.settled_at,
-        "triggering_actor": attempt.triggering_actor,
-        "jobs_complete": attempt.jobs_complete,
-        **{name: getattr(attempt.times, name) for name in _TIMES_FIELDS},
-    }
-
-
-def job_from_row(row: sa.Row[tuple[object, ...]]) -> Job:
-    """Return the job that a row of `jobs` holds."""
-    values = row._mapping
-    steps = tuple(Step(**dict(zip(_STEP_FIELDS, step, strict=True))) for step in json.loads(values["steps"]))
-    return Job(labels=tuple(json.loads(values["labels"])), steps=steps, **{name: values[name] for name in _JOB_FIELDS})
-
-
-def _job_row(job: Job, repository_id: int) -> dict[str, object]:
-    steps = [[getattr(step, name) for name in _STEP_FIELDS] for step in job.steps]
-    return {
-        "repository_id": repository_id,
-        "labels": json.dumps(job.labels),
-        "steps": json.dumps(steps, separators=(",", ":")),
-        **{name: getattr(job, name) for name in _JOB_FIELDS},
-    }
