@@ -29,7 +29,6 @@ WATCH_SECONDS = 0.2
 SIMULATOR_START_SECONDS = 30
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
-log = telemetry.logger("pipemon.serve")
 simulators: list[subprocess.Popen[bytes]] = []
 
 
@@ -46,7 +45,7 @@ except SettingsError as error:
 
 
 class Lines(Logger):
-    """gunicorn's own lines, and one line per request, written as all others are."""
+    """gunicorn's own lines, written as all others are; the application itself writes one per request."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
@@ -54,19 +53,6 @@ class Lines(Logger):
         for own in (self.error_log, self.access_log):
             own.handlers.clear()
             own.propagate = True
-
-    def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> None:
-        headers = {name.lower(): value for name, value in resp.headers}
-        log.info(
-            "request",
-            method=environ["REQUEST_METHOD"],
-            path=environ["RAW_URI"][:500],
-            status=int(resp.status.split(None, 1)[0]),
-            seconds=round(request_time.total_seconds(), 6),
-            bytes=resp.sent,
-            client=environ.get("REMOTE_ADDR") or None,
-            request_id=headers.get("x-request-id"),
-        )
 
 
 host = settings.host.strip("[]")
@@ -84,7 +70,6 @@ limit_request_line = 8190  # many repo= parameters
 control_socket_disable = True
 forwarded_allow_ips = "*" if settings.trusted_proxies else ""
 logger_class = Lines
-accesslog = "-"
 loglevel = settings.log_level.lower()
 
 
@@ -162,8 +147,11 @@ def on_exit(server: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Start the clock after the fork: neither the master nor a test that imports the app may poll."""
-    worker.background = worker.wsgi.extensions["pipemon.background"]
-    worker.background.start()
+    # Ctrl-C reaches all processes of the terminal; the master tells its workers, and twice is once too often.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    background = worker.wsgi.extensions["pipemon.background"]
+    background.start()
+    worker.background = background
     gevent.spawn(watch, worker)
 
 
@@ -177,8 +165,12 @@ def watch(worker: Any) -> None:
 
 
 def worker_exit(server: Any, worker: Any) -> None:
-    """Stop the clock where the watcher had no time to."""
+    """Stop the clock where the watcher had no time to, and end."""
+    if not hasattr(worker, "background"):
+        return  # it never served: gunicorn has to see its exit code
     stop_background(worker)
+    # Python would wait for jobs that wait for GitHub. They are safe: what they have not committed is read again.
+    os._exit(0)
 
 
 def stop_background(worker: Any) -> None:

@@ -122,7 +122,8 @@ class Background:
                 job()
             except state.LeaseLost as lost:
                 self._lease = None
-                log.warning("polling stops here", why=str(lost))
+                if not self._stopping:
+                    log.warning("polling stops here", why=str(lost))
             except StoreError as error:
                 log.warning("database", job=job.__name__, error=str(error))
             except Exception:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -20,6 +22,7 @@ import requests
 from config import DEMO_OWNER, Settings, SettingsError
 from pipemon.app import create_app
 from pipemon.simulator.habits import OWNER
+from pipemon.store.engine import Database
 
 ROOT = Path(__file__).parents[1]
 KEY = "pmk_" + "k" * 43
@@ -59,11 +62,13 @@ class Start:
 MATRIX = [Start(*bits) for bits in product([False, True], repeat=4)]
 
 
-@pytest.mark.parametrize("start", MATRIX, ids=str)
+@pytest.mark.parametrize(
+    "start", MATRIX, ids=lambda start: "-".join(name for name, on in vars(start).items() if on) or "none"
+)
 def test_start_closed_in_all_16_settings(start: Start, tmp_path: Path, sqlite_template: Path) -> None:
     environ = start.environ | {"DATA_DIR": str(tmp_path)}
     if not start.allowed:
-        with pytest.raises(SettingsError, match="HOST: .*API_KEYS"):
+        with pytest.raises(SettingsError, match=r"^HOST: .*API_KEYS"):
             Settings.from_env(environ, env_file=None)
         return
     settings = Settings.from_env(environ, env_file=None)
@@ -77,6 +82,8 @@ def test_start_closed_in_all_16_settings(start: Start, tmp_path: Path, sqlite_te
             path = rule.rule.replace("<int:", "<").replace(">", "").replace("<", "")
             answer = client.open(path.replace("build_id", "1"), method=method, json={})
             assert answer.status_code in (401, 404), f"{method} {rule.rule} is open"
+    app.extensions["pipemon"].github.close()
+    app.extensions["pipemon"].db.close()
 
 
 def free_port() -> int:
@@ -92,7 +99,7 @@ def command(port: int, folder: Path, environ: dict[str, str]) -> "subprocess.Pop
     (folder / "home").mkdir(exist_ok=True)
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         run = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
-        return subprocess.Popen(run, cwd=folder, env=env, stdout=out, stderr=err)
+        return subprocess.Popen(run, cwd=folder, env=env, stdout=out, stderr=err, start_new_session=True)
 
 
 def refused(folder: Path, environ: dict[str, str]) -> tuple[int, str]:
@@ -129,8 +136,8 @@ def test_a_data_folder_that_cannot_be_made_ends_the_start_with_one_line(tmp_path
 
 
 @dataclass
-class Demo:
-    """A running demo."""
+class Running:
+    """A running service."""
 
     process: "subprocess.Popen[bytes]"
     folder: Path
@@ -152,21 +159,30 @@ class Demo:
         return found
 
 
-@pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Demo]:
+@contextmanager
+def started(folder: Path, environ: dict[str, str], path: str) -> Iterator[Running]:
+    """Start it, and hand it over when the path answers 200."""
     port = free_port()
-    running = Demo(command(port, tmp_path, {}), tmp_path, port)
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            if running.get("/api/v1/pipeline/status").status_code == 200:
-                break
-        except requests.ConnectionError:
-            assert running.process.poll() is None, running.said + (tmp_path / "err").read_text()
-            time.sleep(0.1)
-    yield running
-    running.process.kill()
-    running.process.wait()
+    running = Running(command(port, folder, environ), folder, port)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                if running.get(path).status_code == 200:
+                    break
+            except requests.ConnectionError:
+                assert running.process.poll() is None, running.said + (folder / "err").read_text()
+                time.sleep(0.1)
+        yield running
+    finally:
+        running.process.kill()
+        running.process.wait()
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Running]:
+    with started(tmp_path, {}, "/api/v1/pipeline/status") as running:
+        yield running
 
 
 def ended(pids: list[int], seconds: float) -> bool:
@@ -186,7 +202,7 @@ def ended(pids: list[int], seconds: float) -> bool:
     return False
 
 
-def test_the_demo_tells_what_it_is_and_ends_in_time(demo: Demo) -> None:
+def test_the_demo_tells_what_it_is_and_ends_in_time(demo: Running) -> None:
     (line,) = (line for line in demo.said.splitlines() if "No GITHUB_TOKEN" in line)
     assert "simulator" in line
     (key,) = {word for word in demo.said.split() if word.startswith("pmk_") and not word.endswith("'")}
@@ -217,11 +233,37 @@ def test_the_demo_tells_what_it_is_and_ends_in_time(demo: Demo) -> None:
     assert ended(children, 5)
 
 
-def test_the_simulator_dies_with_the_master_even_by_sigkill(demo: Demo) -> None:
+def test_ctrl_c_ends_it_without_a_traceback(demo: Running) -> None:
+    children = demo.descendants()
+    # The master alone obeys it: a worker that is told twice ends in the middle of its end.
+    (worker,) = (pid for pid in children if b"gunicorn" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    ignored = re.search(r"^SigIgn:\s*(\w+)", Path(f"/proc/{worker}/status").read_text(), re.MULTILINE)
+    assert ignored is not None
+    assert int(ignored[1], 16) >> (signal.SIGINT - 1) & 1
+    os.killpg(demo.process.pid, signal.SIGINT)
+    assert demo.process.wait(20) == 0
+    assert ended(children, 5)
+    assert "Traceback" not in demo.said + (demo.folder / "err").read_text()
+
+
+def test_the_simulator_dies_with_the_master_even_by_sigkill(demo: Running) -> None:
     children = demo.descendants()
     assert len(children) == 2
     demo.process.kill()
     assert ended(children, 15)
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_several_workers_serve_on_postgresql(database: Database, tmp_path: Path) -> None:
+    url = database.url.render_as_string(hide_password=False).replace("postgresql+psycopg", "postgresql")
+    with started(tmp_path, WATCHING | {"DATABASE_URL": url, "WEB_CONCURRENCY": "2"}, "/health") as running:
+        workers = running.descendants()
+        assert len(workers) == 2
+        assert running.get("/health").json()["checks"]["database"] == "healthy"
+        assert "simulator" not in running.said
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(20) == 0
+        assert ended(workers, 5)
 
 
 def test_the_demo_watches_the_simulators_owner() -> None:

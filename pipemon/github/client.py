@@ -207,6 +207,10 @@ class GitHub:
         page = parse.RunsPage((), 0)
         if not reply.unchanged:
             page = self._read(reply, route, lambda body: parse.runs_page(body, repo))
+        if reply.next_url is not None:
+            if len(self._linked) >= MOST_LINKS:
+                self._linked.clear()
+            self._linked[reply.next_url] = repo
         return RunPage(reply.url, reply.etag, reply.unchanged, page.runs, page.total_count, reply.next_url, reply.as_of)
 
     def _pages(self, reply: Reply, route: str, purpose: str, most: int) -> Iterator[Reply]:

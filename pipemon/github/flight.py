@@ -5,9 +5,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from pipemon.github.errors import Unreachable
-
 T = TypeVar("T")
+
+
+class _BrokenOff(Exception):
+    """The first caller was stopped before it had an answer."""
 
 
 class SingleFlight(Generic[T]):
@@ -19,17 +21,22 @@ class SingleFlight(Generic[T]):
 
     def fly(self, key: str, work: Callable[[], T]) -> T:
         """Return the result of the work, done here or by who was first."""
-        mine: Future[T] = Future()
-        with self._lock:
-            flight = self._under_way.setdefault(key, mine)
-        if flight is not mine:
-            return flight.result()
+        while True:
+            mine: Future[T] = Future()
+            with self._lock:
+                flight = self._under_way.setdefault(key, mine)
+            if flight is mine:
+                return self._lead(key, work)
+            try:
+                return flight.result()
+            except _BrokenOff:
+                continue  # whoever stopped the first caller did not mean the others: one of them takes over
+
+    def _lead(self, key: str, work: Callable[[], T]) -> T:
         try:
             result = work()
         except BaseException as error:
-            # Whoever stopped the first caller did not mean the others.
-            shared = error if isinstance(error, Exception) else Unreachable("the call was broken off")
-            self._land(key).set_exception(shared)
+            self._land(key).set_exception(error if isinstance(error, Exception) else _BrokenOff())
             raise
         self._land(key).set_result(result)
         return result

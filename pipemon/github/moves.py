@@ -19,7 +19,9 @@ def is_below(url: str, api_url: str) -> bool:
     except ValueError:
         return False
     plain = "@" not in found.netloc and "\\" not in url and url.isascii() and url.isprintable() and " " not in url
-    return same and plain and f"{found.path}/".startswith(api.path.rstrip("/") + "/") and "/.." not in found.path
+    return (
+        same and plain and f"{found.path}/".startswith(api.path.rstrip("/") + "/") and ".." not in found.path.split("/")
+    )
 
 
 class Moves:
@@ -32,7 +34,10 @@ class Moves:
 
     def target(self, url: str, status: int, location: str) -> str | None:
         """Return where a redirect leads, None where that is not this API; a permanent one is remembered."""
-        target = urljoin(url, location)
+        try:
+            target = urljoin(url, location)
+        except ValueError:
+            return None
         if not is_below(target, self._api_url):
             return None
         old, rest = self._parts(url)

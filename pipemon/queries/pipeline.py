@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
 
 from pipemon.analytics.stats import Summary, rate, summarize
 from pipemon.domain.runs import FAILED, is_decisive
@@ -133,9 +132,8 @@ def status(db: Database, scope: Scope, as_of: AsOf) -> Status:
     with db.read() as conn:
         activity = current.count_runs(conn, scope)
         counted = current.count_jobs(conn, scope)
-        last = _last_run(conn, scope)
-        branches = _active_branches(conn, scope, as_of.timestamp)
-    return Status(status_word(db, scope, activity), counted, last, branches, as_of)
+    branches = _active_branches(db, scope, as_of.timestamp)
+    return Status(status_word(db, scope, activity), counted, _last_run(db, scope), branches, as_of)
 
 
 def metrics(db: Database, scope: Scope, days: float, as_of: AsOf) -> Metrics:
@@ -193,19 +191,19 @@ def _red_default_branch(scope: Scope) -> Query:
     return sa.select(workflows.c.id).join_from(workflows, repositories).where(latest.in_(sorted(FAILED))).limit(1)
 
 
-def _last_run(conn: Connection, scope: Scope) -> LastRun | None:
+def _last_run(db: Database, scope: Scope) -> LastRun | None:
     query = sa.select(runs.c.conclusion, runs.c.completed_at, runs.c.duration_seconds).where(COMPLETED, *where(scope))
-    row = conn.execute(query.order_by(runs.c.started_at.desc().nulls_last(), runs.c.id.desc()).limit(1)).one_or_none()
-    return None if row is None else LastRun(*row)
+    rows = db.heavy(query.order_by(runs.c.started_at.desc().nulls_last(), runs.c.id.desc()).limit(1))
+    return LastRun(*rows[0]) if rows else None
 
 
-def _active_branches(conn: Connection, scope: Scope, as_of: int) -> tuple[str, ...]:
+def _active_branches(db: Database, scope: Scope, as_of: int) -> tuple[str, ...]:
     def branches(condition: Condition) -> Query:
         return sa.select(runs.c.branch).where(condition, runs.c.branch.is_not(None), *where(scope))
 
     # Two statements in one: an OR of both conditions could use neither index.
-    found = sa.union(branches(runs.c.created_at >= as_of - ACTIVE_BRANCH_SECONDS), branches(UNFINISHED))
-    return tuple(sorted(branch for (branch,) in conn.execute(found.limit(MOST_BRANCHES)) if branch))
+    found: Query = sa.union(branches(runs.c.created_at >= as_of - ACTIVE_BRANCH_SECONDS), branches(UNFINISHED))
+    return tuple(sorted(branch for (branch,) in db.heavy(found.limit(MOST_BRANCHES)) if branch))
 
 
 def _without_window(scope: Scope) -> Scope:

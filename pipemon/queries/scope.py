@@ -66,6 +66,8 @@ def where(scope: Scope) -> list[Condition]:
         found.append(runs.c.created_at < scope.created_to)
     if scope.workflow is not None:
         found.append(runs.c.workflow_id.in_(_workflows_called(scope.workflow)))
+    if scope.status not in (None, "completed"):
+        found.append(UNFINISHED)
     if scope.outcome is not None:
         found.append(runs.c.conclusion == scope.outcome)
     if scope.sha is not None:

@@ -108,9 +108,10 @@ def _timed(attempt: PlannedAttempt, conclusion: str, seconds: int) -> PlannedAtt
     for job in attempt.jobs:
         begin = start + min(int((job.started_at - start) * min(1.0, length / real)), max(0, length - 1))
         end = min(start + max(1, int((job.completed_at - start) * length / real)), start + length)
-        kind = job.conclusion if job.conclusion == "failure" and conclusion == "failure" else "success"
-        jobs.append(replace(job, created_at=start, started_at=begin, completed_at=max(begin, end), conclusion=kind))
-    if conclusion not in ("success", "failure") and jobs:
+        jobs.append(
+            replace(job, created_at=start, started_at=begin, completed_at=max(begin, end), conclusion="success")
+        )
+    if conclusion != "success" and jobs:
         jobs[-1] = replace(jobs[-1], conclusion="cancelled" if conclusion == "cancelled" else "failure")
     return replace(attempt, jobs=tuple(jobs), conclusion=conclusion, completed_at=start + length if seconds else None)
 

@@ -53,11 +53,11 @@ MONOREPO = Habit(
         WorkflowHabit(
             91001, ("Build", "Build and test"), ".github/workflows/build.yml",
             (LINT, UNIT, JobHabit("e2e / browser", (60, 300), 0.05, ("unit",)), JobHabit("package", (30, 90), 0.01, ("unit",))),
-            24, BOTH,
+            18, BOTH,
         ),
         WorkflowHabit(
             91002, ("Matrix",), ".github/workflows/matrix.yml",
-            (JobHabit("test", (30, 240), 0.001, legs=256),), 0.06, (("workflow_dispatch", "main"),),
+            (JobHabit("test", (30, 240), 0.001, legs=256),), 0.05, (("workflow_dispatch", "main"),),
         ),
         WorkflowHabit(91003, ("Docs",), ".github/workflows/docs.yml", (JobHabit("docs", (20, 50)),), 8, BOTH),
     ),

@@ -64,7 +64,7 @@ class Renderer:
             "default_branch": "main", "archived": False, "disabled": False, "visibility": "private" if habit.private else "public",
             "git_url": f"git://github.example/{name}.git", "ssh_url": f"git@github.example:{name}.git",
             "clone_url": f"https://github.example/{name}.git", "svn_url": f"https://github.example/{name}", "mirror_url": None,
-            "homepage": None, "language": "Python", "forks_count": 3, "stargazers_count": 9, "watchers_count": 9, "size": 108,
+            "homepage": None, "language": "Python", "forks_count": 3, "network_count": 3, "subscribers_count": 2, "stargazers_count": 9, "watchers_count": 9, "size": 108,
             "open_issues_count": 1, "has_issues": True, "has_projects": False, "has_wiki": False, "has_pages": False,
             "has_downloads": False, "has_discussions": False, "license": None, "forks": 3, "open_issues": 1, "watchers": 9,
             "created_at": "2025-01-01T00:00:00Z", "updated_at": iso(now // 86400 * 86400), "pushed_at": iso(now // 3600 * 3600),

@@ -43,7 +43,7 @@ class Simulator:
         self._offset = 0.0
         found, usual = habits.SIZES.get(size, ((), 1.0))
         chosen = tuple(repositories) or found
-        depth = {"test": 30, "demo": 90}.get(size, HISTORY_DAYS)
+        depth = 30 if size == "test" else HISTORY_DAYS
         begin = int(self.now()) - depth * DAY
         self.repositories = {h.name: Repository(h, seed, usual if scale is None else scale, begin) for h in chosen}
         self.limits, self._counters = Limits(rate_limit), Counters()
@@ -170,7 +170,8 @@ class Simulator:
                 "reset": reset,
                 "used": self.limits.used[token],
             }
-            return 200, {"resources": {"core": core}, "rate": core}, {}
+            search = {"limit": 30, "remaining": 30, "reset": now + 60, "used": 0}
+            return 200, {"resources": {"core": core, "search": search}, "rate": core}, {}
         if self.limits.remaining(token) == 0:
             self.limits.forbidden_until[token] = reset
             return 403, {"message": "API rate limit exceeded for user ID 1."}, {}

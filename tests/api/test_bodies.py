@@ -100,6 +100,11 @@ def test_M13_broken_json_is_400(api: Api, body: bytes) -> None:
     assert send(api, body) == 400
 
 
+def test_M13_json_that_is_deep_and_valid_is_400_too(api: Api) -> None:
+    assert send(api, b"[" * DEEPEST + b"]" * DEEPEST) == 200
+    assert send(api, b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1)) == 400
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [

@@ -7,6 +7,7 @@ import pytest
 
 from pipemon.api import conditional
 from pipemon.api.conditional import Cache, Entry, Question, holds
+from pipemon.api.services import Moment
 from pipemon.queries import pipeline
 from pipemon.store.engine import Database
 from tests.api.conftest import Api
@@ -118,6 +119,13 @@ def test_a_cached_answer_goes_to_nobody_who_may_not_see_it(make_api: Any) -> Non
     assert api.open(PATHS[0], headers=wanted, key="reader").status_code == 304
     # What a caller may see is part of the tag.
     assert api.open(PATHS[0], headers=wanted, key="boss").status_code == 200
+
+
+def test_a_forged_etag_opens_nothing(make_api: Any) -> None:
+    api: Api = make_api(host="0.0.0.0", allow_anonymous_read=False)
+    moment = Moment(api.services.snapshots.current(), api.clock())
+    forged = conditional._tag(moment, f"none {PATHS[0]}?", PATHS[0], "")
+    assert api.open(PATHS[0], headers={"If-None-Match": forged}).status_code == 401
 
 
 def test_a_hit_has_the_headers_and_is_counted_like_a_miss(filled: Api) -> None:

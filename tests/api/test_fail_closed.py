@@ -28,10 +28,12 @@ def test_an_error_in_a_guard_refuses(make_api: Any, monkeypatch: pytest.MonkeyPa
     keyed = {"X-API-Key": key_of("reader"), "Origin": "http://localhost:3000"}
     first = api.open("/api/v1/builds", headers=keyed)
     assert first.status_code == 200
-    used = []
+    used: list[str] = []
+    ever: list[str] = []
 
     def broken(*args: object, **kwargs: object) -> None:
         used.append(name)
+        ever.append(name)
         raise RuntimeError("broken guard")
 
     for module in modules:
@@ -39,15 +41,18 @@ def test_an_error_in_a_guard_refuses(make_api: Any, monkeypatch: pytest.MonkeyPa
     tagged = keyed | {"If-None-Match": first.headers["ETag"]}
     for headers in (keyed, tagged, {}, {"Origin": "http://localhost:3000"}):
         used.clear()
-        try:
-            answer = api.open("/api/v1/builds?per_page=5", headers=headers)
-            cached = api.open("/api/v1/builds", headers=headers)
-        except RuntimeError:
+        if name == "cors":
+            # It makes the headers of every answer, the refusal's too: then there is no answer at all.
+            with pytest.raises(RuntimeError):
+                api.open("/api/v1/builds", headers=headers)
             continue
-        if used:
-            assert answer.status_code == cached.status_code == 500
-            assert b'builds":' not in answer.get_data() + cached.get_data()
-            assert "broken guard" not in answer.get_data(as_text=True)
+        answers = [api.open(path, headers=headers) for path in ("/api/v1/builds", "/api/v1/builds?per_page=5")]
+        if not used:
+            continue  # this request does not come to that guard: no key, so none to look up
+        for answer in answers:
+            assert answer.status_code == 500
+            assert b'"builds":' not in answer.get_data() and b"broken guard" not in answer.get_data()
+    assert ever, "the guard was never asked"
 
 
 def test_an_error_in_the_check_of_bodies_refuses(make_api: Any, monkeypatch: pytest.MonkeyPatch) -> None:

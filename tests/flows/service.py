@@ -47,6 +47,7 @@ class Service:
             "GITHUB_API_URL": self.api_url,
             "GITHUB_TOKEN": "ghp_" + "t" * 36,
             "GITHUB_REPOSITORIES": self.repositories,
+            "PYTHONPATH": str(ROOT),
             "DATA_DIR": str(self.data_dir),
             "PORT": str(self.port),
             "POLL_INTERVAL_ACTIVE": "1",
@@ -55,9 +56,10 @@ class Service:
             **self.settings,
         }
         with (self.data_dir / "service.log").open("ab") as log:
-            command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]
-            # A group of its own, so that a kill reaches master and worker at one moment.
-            self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log, start_new_session=True)
+            command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
+            # Not in the checkout, where a developer's .env may lie. A group of its own, so that a kill reaches master
+            # and worker at one moment.
+            self.process = subprocess.Popen(command, cwd=self.data_dir, env=env, stdout=log, stderr=log, start_new_session=True)
         if wait:
             self.wait_for(lambda: self.get("/health").status_code == 200)
         return self

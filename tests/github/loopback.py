@@ -19,7 +19,7 @@ class Asked:
 
 def http(status: int, body: bytes = b"{}", **headers: str) -> list[Piece]:
     """Return a whole answer; underscores in header names stand for hyphens."""
-    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}"]
+    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", "Connection: close"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return ["\r\n".join([*lines, "", ""]).encode() + body]
 

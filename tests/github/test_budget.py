@@ -349,3 +349,13 @@ def test_the_clock_is_never_ahead_of_github() -> None:
         latency = rng.random()
         clock.observe(int(true - latency * rng.random()), latency)
         assert true - 3 <= clock.now() <= true + 1e-6
+
+
+def test_after_a_pause_of_the_whole_machine_the_next_answer_sets_the_clock_right() -> None:
+    now = 0.0  # a monotonic clock stands still while a machine sleeps
+    clock = GitHubClock(lambda: T0, lambda: now)
+    clock.observe(T0, 0.1)
+    clock.observe(T0 + 36_000, 0.1)
+    assert clock.now() == T0 + 36_000
+    clock.observe(T0 + 50, 0.1)
+    assert clock.now() == T0 + 50

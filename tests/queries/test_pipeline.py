@@ -72,8 +72,9 @@ def slow_deployments(world: World) -> list[int]:
         in (ours[row["repository_id"]][0], f"acme/shop-{row['repository_id']}")
         and row["branch"] == ours[row["repository_id"]][1]
         and row["event"] != "pull_request"
+        and row["completed_at"] is not None
     ]
-    rows.sort(key=lambda row: (row["completed_at"] is not None, row["completed_at"] or 0, row["id"]), reverse=True)
+    rows.sort(key=lambda row: (row["completed_at"], row["id"]), reverse=True)
     return [row["id"] for row in rows[:5]]
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipemon.queries import runs
+from pipemon.queries import detail, runs
 from pipemon.queries.runs import SORTS, Wanted
 from pipemon.store.engine import Database
 from pipemon.store.schema import attempts
@@ -81,15 +81,6 @@ def test_every_order_has_all_runs_and_unknown_last(database: Database, sign: str
             assert ended == sorted(known, reverse=sign == "-") + [None] * (len(ended) - len(known))
 
 
-def test_a_deep_page_is_read_off_the_hub_and_equal(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_world(database, 7, size=60)
-    wanted = Wanted(everything(database), 4, 10)
-    shallow = runs.page(database, wanted, NOW)
-    monkeypatch.setattr(runs, "DEEP_OFFSET", 0)
-    assert runs.page(database, wanted, NOW) == shallow
-    assert shallow.builds
-
-
 @pytest.mark.parametrize(
     ("over", "as_of", "expected"),
     [
@@ -108,9 +99,9 @@ def test_duration_shown(database: Database, over: Row, as_of: int, expected: int
     assert runs.page(database, Wanted(everything(database)), now).builds[0].duration_seconds == expected
 
 
-def get(database: Database, run: Row, **filters: Any) -> runs.RunDetail | None:
+def get(database: Database, run: Row, **filters: Any) -> detail.RunDetail | None:
     with database.read() as conn:
-        return runs.get(conn, everything(database, **filters), run["id"], lambda name: T0)
+        return detail.get(conn, everything(database, **filters), run["id"], lambda name: T0)
 
 
 def test_one_run(database: Database) -> None:
