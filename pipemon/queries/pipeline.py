@@ -173,7 +173,7 @@ def status_word(db: Database, scope: Scope, activity: current.Activity) -> str:
         return "failed"
     ended = runs.c.conclusion.in_(["success", "cancelled"])
     newest = sa.select(runs.c.conclusion).where(COMPLETED, ended, *where(scope))
-    rows = db.heavy(newest.order_by(runs.c.started_at.desc().nulls_last(), runs.c.id.desc()).limit(1))
+    rows = db.heavy(newest.order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(1))
     return str(rows[0][0]) if rows else "idle"
 
 
@@ -193,13 +193,14 @@ def _red_default_branch(scope: Scope) -> Query:
 
 def _last_run(db: Database, scope: Scope) -> LastRun | None:
     query = sa.select(runs.c.conclusion, runs.c.completed_at, runs.c.duration_seconds).where(COMPLETED, *where(scope))
-    rows = db.heavy(query.order_by(runs.c.started_at.desc().nulls_last(), runs.c.id.desc()).limit(1))
+    rows = db.heavy(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(1))
     return LastRun(*rows[0]) if rows else None
 
 
 def _active_branches(db: Database, scope: Scope, as_of: int) -> tuple[str, ...]:
     def branches(condition: Condition) -> Query:
-        return sa.select(runs.c.branch).where(condition, runs.c.branch.is_not(None), *where(scope))
+        # NULL is left out below: as a condition it would draw the planner to the index by branch.
+        return sa.select(runs.c.branch).where(condition, *where(scope))
 
     # Two statements in one: an OR of both conditions could use neither index.
     found: Query = sa.union(branches(runs.c.created_at >= as_of - ACTIVE_BRANCH_SECONDS), branches(UNFINISHED))

@@ -128,7 +128,8 @@ def _page_query(wanted: Wanted, conditions: Sequence[Condition]) -> Query:
     column = SORTS[wanted.sort.removeprefix("-")]
     falling = wanted.sort.startswith("-")
     order = [column.desc() if falling else column.asc(), runs.c.id.desc() if falling else runs.c.id.asc()]
-    # SQLite and PostgreSQL disagree on where NULL sorts; unknown comes last here.
-    order[0] = order[0].nulls_last()
+    if column.nullable:
+        # SQLite and PostgreSQL disagree on where NULL sorts; unknown comes last here.
+        order[0] = order[0].nulls_last()
     query = sa.select(*_COLUMNS).where(*conditions).order_by(*order)
     return query.limit(wanted.per_page).offset((wanted.page - 1) * wanted.per_page)

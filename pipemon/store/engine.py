@@ -4,6 +4,7 @@ import random
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,151 +13,205 @@ from typing import Any, TypeVar
 import gevent
 import sqlalchemy as sa
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+
+from pipemon.store.trouble import (
+    DRIVER_ERRORS,
+    DatabaseBusy,
+    DatabaseError,
+    DatabaseFull,
+    DatabaseUnusable,
+    is_transient,
+    translate,
+)
+
+__all__ = ["Database", "DatabaseBusy", "DatabaseError", "DatabaseFull", "DatabaseUnusable", "translate"]
 
 T = TypeVar("T")
 
 STATEMENT_TIMEOUT_MS = 30_000
+# A transaction that its client forgot would keep PostgreSQL from ever cleaning up behind it.
+IDLE_TIMEOUT_MS = 60_000
+# libpq waits for ever by itself: for a host that does not answer, and for one that is gone without a word.
+POSTGRESQL = {"connect_timeout": 5, "keepalives_idle": 30, "tcp_user_timeout": 30_000}
 # A WAL that a checkpoint has emptied is cut back to this.
 WAL_BYTES = 16 * 1024 * 1024
-
-
-class DatabaseError(Exception):
-    """The database could not do it."""
-
-
-class DatabaseBusy(DatabaseError):
-    """Somebody else held the database for longer than we wait: the same call may go through later."""
-
-
-class DatabaseFull(DatabaseError):
-    """Nothing can be written: the disk is full, or the file system has become read-only."""
-
-
-class DatabaseUnusable(DatabaseError):
-    """This is no database that pipemon can work with, and waiting does not change it."""
-
-
-def translate(error: BaseException) -> DatabaseError:
-    """Return our error for one of the driver's."""
-    text = str(getattr(error, "orig", None) or error)
-    if _is_transient(error):
-        return DatabaseBusy(text)
-    full = ("database or disk is full", "disk I/O error", "readonly database", "No space left", "could not extend file")
-    if any(word in text for word in full):
-        return DatabaseFull(text)
-    return DatabaseUnusable(text)
-
-
-def _is_transient(error: BaseException) -> bool:
-    orig = getattr(error, "orig", None) or error
-    if isinstance(orig, sqlite3.OperationalError):
-        return "locked" in str(orig) or "busy" in str(orig)
-    # 40xxx serialization failure or deadlock, 08xxx connection, 55P03 lock, 57P0x shutdown or killed, 53300 too many
-    state = getattr(orig, "sqlstate", None) or ""
-    if state[:2] in ("40", "08") or state in ("55P03", "57P01", "57P02", "57P03", "53300"):
-        return True
-    return isinstance(error, DBAPIError) and error.connection_invalidated
+PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 
 class Database:
-    """One database. `patience_seconds`: how long a write waits for its turn before DatabaseBusy."""
+    """One database. `patience_seconds`: how long a call waits for its turn before DatabaseBusy."""
 
     def __init__(self, url: str, *, patience_seconds: float = 5.0) -> None:
-        self.url = sa.make_url(url)
-        if self.url.drivername in ("postgresql", "postgres"):
-            self.url = self.url.set(drivername="postgresql+psycopg")
-        self.dialect = "sqlite" if self.url.drivername.startswith("sqlite") else "postgresql"
+        self.url = _with_our_driver(sa.make_url(url))
+        self.dialect = self.url.get_backend_name()
         self.path = Path(self.url.database or "") if self.dialect == "sqlite" else None
         self._patience = patience_seconds
         self._turn = threading.Lock()
-        self._engine = self._make_engine()
+        self._idle: deque[sqlite3.Connection] = deque()
+        if self.dialect == "sqlite":
+            self._writer = self._sqlite(pool_size=1, max_overflow=0)
+            self._reader = self._sqlite("query_only=ON", pool_size=5, max_overflow=20)
+        else:
+            self._writer = self._postgresql()
+            self._reader = self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
-    def _make_engine(self) -> sa.Engine:
-        if self.dialect == "postgresql":
-            options = f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC"
-            return sa.create_engine(
-                self.url, pool_size=5, max_overflow=5, pool_pre_ping=True, connect_args={"options": options}
-            )
-        engine = sa.create_engine(self.url, pool_size=5, max_overflow=20, connect_args={"timeout": 0})
+    def _postgresql(self) -> sa.Engine:
+        timeouts = f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"
+        timeouts += f" -c idle_in_transaction_session_timeout={IDLE_TIMEOUT_MS}"
+        arguments = {**POSTGRESQL, "options": f"{timeouts} -c timezone=UTC"}
+        pool = {"pool_size": 5, "max_overflow": 5, "pool_timeout": self._patience, "pool_pre_ping": True}
+        return sa.create_engine(self.url, connect_args=arguments, **pool)
+
+    def _sqlite(self, *more: str, **pool: int) -> sa.Engine:
+        # A wait in C would stop the hub, so SQLite says "locked" at once and the waiting is ours.
+        engine = sa.create_engine(self.url, connect_args={"timeout": 0}, pool_timeout=self._patience, **pool)
 
         @sa.event.listens_for(engine, "connect")
         def prepare(dbapi: Any, record: Any) -> None:
             dbapi.isolation_level = None  # BEGIN is ours, so that DDL and reads are in transactions too
-            cursor = dbapi.cursor()
-            for pragma in (
-                "journal_mode=WAL",
-                "synchronous=FULL",
-                "foreign_keys=ON",
-                f"journal_size_limit={WAL_BYTES}",
-            ):
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
+            for pragma in (*PRAGMAS, f"journal_size_limit={WAL_BYTES}", *more):
+                dbapi.execute(f"PRAGMA {pragma}").close()
 
         return engine
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Give a connection on one snapshot. Never hold it across a wait for anything but the database."""
+        """Give a connection on one snapshot, for reading only. Hold it across no wait but the database's own."""
+        conn = self._patiently(lambda deadline: self._snapshot())
         try:
-            with self._engine.connect() as conn:
-                if self.dialect == "sqlite":
-                    conn.exec_driver_sql("BEGIN")
+            with conn:
                 yield conn
-                conn.rollback()
-        except (DBAPIError, sqlite3.Error) as error:
+        except DRIVER_ERRORS as error:
             raise translate(error) from error
 
+    def _snapshot(self) -> Connection:
+        conn = self._reader.connect()
+        try:
+            if self.dialect == "sqlite":
+                conn.exec_driver_sql("BEGIN")
+                # BEGIN alone takes no snapshot. And who is "locked" (while a WAL is being recovered) is so here.
+                conn.exec_driver_sql("SELECT 1 FROM sqlite_schema LIMIT 1").close()
+            return conn
+        except BaseException:
+            conn.close()
+            raise
+
     def transact(self, work: Callable[[Connection], T]) -> T:
-        """Do the work in one write transaction and commit it; where the database says "not now", all of it again."""
+        """Do the work in one write transaction and commit it; where the database says "not now", all of it again.
+
+        A connection that drops during the commit leaves it open whether that went through: work that is done twice
+        must come to the same.
+        """
+        return self._patiently(lambda deadline: self._once(work, deadline))
+
+    def rebuild(self, work: Callable[[Connection], T]) -> T:
+        """As `transact`, for a change of schema: no time limit, and foreign keys are checked once, before the commit.
+
+        SQLite changes a table by making it anew; while the old one goes, rows that refer to it point nowhere.
+        """
+        return self._patiently(lambda deadline: self._once(work, deadline, rebuilds=True))
+
+    def _patiently(self, attempt: Callable[[float], T]) -> T:
         deadline = time.monotonic() + self._patience
         pause = 0.002
         while True:
             try:
-                return self._once(work, deadline)
-            except (DBAPIError, sqlite3.Error) as error:
-                if not _is_transient(error) or time.monotonic() + pause > deadline:
+                return attempt(deadline)
+            except DRIVER_ERRORS as error:
+                if not is_transient(error) or time.monotonic() + pause > deadline:
                     raise translate(error) from error
             gevent.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, 0.1)
 
-    def _once(self, work: Callable[[Connection], T], deadline: float) -> T:
+    def _once(self, work: Callable[[Connection], T], deadline: float, rebuilds: bool = False) -> T:
         if not self._turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise DatabaseBusy("another write of this process is taking too long")
         try:
-            with self._engine.connect() as conn:
-                if self.dialect == "sqlite":
-                    conn.exec_driver_sql("BEGIN IMMEDIATE")
+            with self._writer.connect() as conn:
+                self._begin(conn, rebuilds)
                 result = work(conn)
+                if rebuilds and self.dialect == "sqlite":
+                    _check_foreign_keys(conn)
                 conn.commit()
                 return result
         finally:
             self._turn.release()
 
+    def _begin(self, conn: Connection, rebuilds: bool) -> None:
+        if self.dialect == "postgresql":
+            if rebuilds:
+                conn.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            return
+        if rebuilds:
+            conn.detach()  # closed afterwards: it is not as the pool's connections are
+            conn.exec_driver_sql("PRAGMA foreign_keys=OFF")  # within a transaction this would do nothing
+        conn.exec_driver_sql("BEGIN IMMEDIATE")
+
     def heavy(self, select: sa.Select[Any]) -> list[tuple[Any, ...]]:
         """Run an expensive SELECT without holding up the hub; return its rows as plain tuples."""
-        if self.dialect == "postgresql":
+        if self.path is None:
             with self.read() as conn:
                 return [tuple(row) for row in conn.execute(select)]
-        compiled = select.compile(dialect=self._engine.dialect, compile_kwargs={"render_postcompile": True})
+        dialect = self._reader.dialect
+        compiled = select.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
         values = [compiled.params[name] for name in compiled.positiontup or ()]
-        try:
-            rows: list[tuple[Any, ...]] = gevent.get_hub().threadpool.apply(
-                _fetch, (str(self.path), str(compiled), values)
-            )
-            return rows
-        except sqlite3.Error as error:
+        arguments = (self._idle, read_only(self.path), self._patience, str(compiled), values)
+        rows, error = gevent.get_hub().threadpool.apply(_fetch, arguments)
+        if error is not None:
             raise translate(error) from error
+        return _convert(rows, [column.type for column in select.selected_columns], dialect)
 
     def close(self) -> None:
         """Close every connection."""
-        self._engine.dispose()
+        while self._idle:
+            self._idle.pop().close()
+        self._reader.dispose()
+        self._writer.dispose()
 
 
-def _fetch(path: str, statement: str, values: list[object]) -> list[tuple[Any, ...]]:
-    """Run in a native thread: plain data in and out, no lock, no log, a connection of its own."""
-    conn = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0, check_same_thread=False)
+def read_only(path: Path) -> str:
+    """Return the URI under which sqlite3 opens the file for reading only."""
+    return f"{path.absolute().as_uri()}?mode=ro"
+
+
+def _with_our_driver(url: sa.URL) -> sa.URL:
+    if url.get_backend_name() in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")  # the one that leaves the hub turning while it waits
+    if url.get_backend_name() == "sqlite":
+        return url
+    raise DatabaseUnusable("a database is sqlite:///path/to/file or postgresql://user:password@host/database")
+
+
+def _check_foreign_keys(conn: Connection) -> None:
+    if (row := conn.exec_driver_sql("PRAGMA foreign_key_check").first()) is not None:
+        raise DatabaseError(f"a row of {row[0]} refers to one of {row[2]} that does not exist")
+
+
+def _fetch(
+    idle: deque[sqlite3.Connection], uri: str, patience_seconds: float, statement: str, values: list[object]
+) -> tuple[list[tuple[Any, ...]], sqlite3.Error | None]:
+    """Run in a native thread: plain data in and out, no log, no lock (a deque needs none), no greenlet's connection.
+
+    An error is handed back: one that is raised here gevent would print. A wait for a lock, in C, stops nobody here.
+    """
     try:
-        return conn.execute(statement, values).fetchall()
-    finally:
-        conn.close()
+        conn = idle.pop()
+    except IndexError:
+        conn = None
+    try:
+        conn = conn or sqlite3.connect(uri, uri=True, timeout=patience_seconds, check_same_thread=False)
+        rows = conn.execute(statement, values).fetchall()
+    except sqlite3.Error as error:
+        if conn is not None:
+            conn.close()
+        return [], error
+    idle.append(conn)
+    return rows, None
+
+
+def _convert(rows: list[tuple[Any, ...]], types: list[Any], dialect: sa.Dialect) -> list[tuple[Any, ...]]:
+    """Give the values the types that PostgreSQL gives them: SQLite knows no booleans."""
+    found = [kind.dialect_impl(dialect).result_processor(dialect, None) for kind in types]
+    if not any(found):
+        return rows
+    return [tuple(to(value) if to else value for to, value in zip(found, row, strict=True)) for row in rows]

@@ -76,7 +76,7 @@ runs = sa.Table(
     sa.Column("run_attempt", sa.Integer, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("conclusion", sa.Text),
-    sa.Column("started_at", Moment),
+    sa.Column("started_at", Moment, nullable=False),
     sa.Column("updated_at", Moment, nullable=False),
     sa.Column("completed_at", Moment),
     sa.Column("duration_seconds", sa.Integer),
@@ -84,10 +84,13 @@ runs = sa.Table(
     # What we know of it
     sa.Column("missing_since", Moment),  # first 404 by id
     sa.Column("deleted_at", Moment),  # tombstone: gone on GitHub, kept as history
-    sa.Index("ix_runs_repository_created", "repository_id", "created_at"),
-    sa.Index("ix_runs_created", "created_at"),
-    sa.Index("ix_runs_workflow_created", "workflow_id", "created_at"),
-    sa.Index("ix_runs_branch_created", "branch", "created_at"),
+    sa.Index("ix_runs_repository_created", "repository_id", "created_at", "deleted_at"),  # windows, and all counts
+    sa.Index("ix_runs_created", "created_at"),  # windows over several repositories
+    sa.Index("ix_runs_started", "started_at", "id"),  # lists, newest first
+    sa.Index("ix_runs_repository_started", "repository_id", "started_at", "id"),
+    sa.Index("ix_runs_branch_started", "branch", "started_at", "id"),
+    sa.Index("ix_runs_workflow_branch", "workflow_id", "branch", "created_at"),  # the latest of a workflow on a branch
+    sa.Index("ix_runs_workflow_completed", "workflow_id", "completed_at", "id"),  # its latest deployment
     sa.Index("ix_runs_sha", "sha"),
     sa.Index(
         "ix_runs_unfinished",

@@ -1,9 +1,11 @@
 """Brings a database to today's schema, and refuses one that is not ours or newer than we are.
 
 `python -m pipemon.store.upgrade --new "what changes"` writes a migration from the difference between schema.py and
-the newest migration.
+the newest migration. To make the first one anew, delete it, do that with "The first schema", name the file and its
+revision 0001, and put the event log's row back in: the tests say what is missing.
 """
 
+import os
 import sqlite3
 import sys
 import tempfile
@@ -16,10 +18,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from pipemon.store.engine import Database, DatabaseError, DatabaseUnusable
+from pipemon.store.engine import Database, DatabaseError, DatabaseUnusable, read_only
 
 # Any number, the same in every process: who holds it upgrades, the others wait.
 UPGRADE_LOCK = 7_042_001
+# Both are made by the first migration, in one transaction: a database has both, or it is not ours.
+OURS = {"alembic_version", "event_log"}
 
 
 def config() -> Config:
@@ -41,7 +45,7 @@ def upgrade(db: Database) -> None:
         made.attributes["connection"] = conn
         command.upgrade(made, "head")
 
-    db.transact(work)
+    db.rebuild(work)
 
 
 def check(db: Database) -> None:
@@ -66,34 +70,60 @@ def _refuse_newer(conn: Connection) -> None:
 
 
 def _refuse_what_is_not_ours(db: Database) -> None:
-    """Refuse a damaged or foreign file before anything is written to it."""
-    if db.path is not None:
-        _refuse_file(db.path)
-    try:
-        with db.read() as conn:
-            tables = set(sa.inspect(conn).get_table_names())
-    except DatabaseError as error:
-        raise DatabaseUnusable(f"the database {db.url.render_as_string()} can't be opened: {error}") from error
-    if tables and "alembic_version" not in tables:
+    """Refuse a damaged, foreign or closed database; nothing is written to it before."""
+    tables = _tables_of_server(db) if db.path is None else _tables_of_file(db.path)
+    if tables and not tables >= OURS:
         raise DatabaseUnusable(f"the database {db.url.render_as_string()} holds tables of another program")
 
 
-def _refuse_file(path: Path) -> None:
+def _tables_of_server(db: Database) -> set[str]:
+    try:
+        with db.read() as conn:
+            return set(sa.inspect(conn).get_table_names())
+    except DatabaseError as error:
+        raise type(error)(f"the database {db.url.render_as_string()} can't be opened: {error}") from error
+
+
+def _tables_of_file(path: Path) -> set[str]:
     if not path.parent.is_dir():
         raise DatabaseUnusable(f"the folder of the database, {path.parent}, does not exist")
+    # SQLite makes its -wal and -shm beside the file, so the folder has to be open for writing too.
+    _refuse_closed(path.parent, os.R_OK | os.W_OK | os.X_OK)
+    if not path.exists() or path.stat().st_size == 0:
+        _refuse_orphaned_wal(path)
     if not path.exists():
-        return
+        return set()
+    _refuse_closed(path, os.R_OK | os.W_OK)
+    return _tables_of_sound(path)
+
+
+def _refuse_closed(place: Path, rights: int) -> None:
+    if not os.access(place, rights):
+        owner = f"it belongs to uid {place.stat().st_uid}, pipemon runs as uid {os.geteuid()}"
+        raise DatabaseUnusable(f"the database needs to read and write {place}, and may not: {owner}")
+
+
+def _refuse_orphaned_wal(path: Path) -> None:
+    """SQLite would begin a new database and throw away what is in the log of the lost one."""
+    wal = path.with_name(f"{path.name}-wal")
+    if wal.exists() and wal.stat().st_size > 0:
+        raise DatabaseUnusable(f"the database file {path} is lost, while {wal} still holds data. Restore a backup")
+
+
+def _tables_of_sound(path: Path) -> set[str]:
+    """Return the file's tables, or refuse it where SQLite finds damage."""
     try:
-        conn = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
+        conn = sqlite3.connect(read_only(path), uri=True, timeout=5)
         try:
-            answer = conn.execute("PRAGMA quick_check(1)").fetchone()
+            (answer,) = conn.execute("PRAGMA quick_check(1)").fetchone()
+            tables = {name for (name,) in conn.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
         finally:
             conn.close()
     except sqlite3.Error as error:
         raise DatabaseUnusable(f"the database file {path} can't be used: {error}") from error
-    if answer != ("ok",):
-        found = " ".join(str(answer[0]).split())
-        raise DatabaseUnusable(f"the database file {path} is damaged: {found}. Restore a backup")
+    if answer != "ok":
+        raise DatabaseUnusable(f"the database file {path} is damaged: {' '.join(answer.split())}. Restore a backup")
+    return tables
 
 
 def write_migration(message: str) -> None:

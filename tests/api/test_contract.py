@@ -101,7 +101,7 @@ def fill(api: Api) -> dict[str, Any]:
     a_workflow(api.db, 7, "CI")
     a_workflow(api.db, 8, "Deploy")
     bare = ("name", "title", "path", "branch", "sha", "commit_message", "author", "actor", "event", "url", "api_url")
-    a_run(api.db, **dict.fromkeys(bare), started_at=None, conclusion="failure", duration_seconds=None)
+    a_run(api.db, **dict.fromkeys(bare), conclusion="failure", duration_seconds=None)
     finished = a_run(api.db, workflow_id=8, pull_requests="[3]")
     a_job(api.db, finished)
     a_run(api.db, status="queued", created_at=T0 - 30)

@@ -140,12 +140,12 @@ def test_a_running_run_has_no_critical_path_yet(database: Database) -> None:
 
 def test_bare_run(database: Database) -> None:
     a_repository(database)
-    nothing = dict.fromkeys(("name", "title", "sha", "url", "api_url", "started_at", "branch", "author", "actor"))
+    nothing = dict.fromkeys(("name", "title", "sha", "url", "api_url", "branch", "author", "actor"))
     run = a_run(database, **nothing)
     found = get(database, run)
     assert found is not None
     assert (found.commit_url, found.cancel_url, found.rerun_url) == (None, None, None)
-    assert (found.run.shown_name, found.run.began_at) == (".github/workflows/ci.yml", run["created_at"])
+    assert (found.run.shown_name, found.run.began_at) == (".github/workflows/ci.yml", run["started_at"])
 
 
 def test_a_run_outside_of_the_scope_is_none(database: Database) -> None:

@@ -145,7 +145,7 @@ def fill_up(db: Database, path: Path) -> int:
 def test_S2_a_full_disk_loses_nothing_and_recovers_by_itself(path: Path, pages: int) -> None:
     db = Database(f"sqlite:///{path}")
 
-    @sa.event.listens_for(db._engine, "connect")
+    @sa.event.listens_for(db._writer, "connect")
     def shrink(dbapi: sqlite3.Connection, record: object) -> None:
         dbapi.execute(f"PRAGMA max_page_count={pages}")
 
@@ -263,7 +263,7 @@ def test_S9_a_killed_connection_is_no_lost_write(database: Database) -> None:
         events.lock(conn)
         events.append(conn, [an_event("once")], 0)
         if len(tries) == 1:
-            with database._engine.connect() as other:
+            with database._writer.connect() as other:
                 other.exec_driver_sql(f"SELECT pg_terminate_backend({tries[0]})")
 
     database.transact(work)

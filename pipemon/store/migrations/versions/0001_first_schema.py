@@ -169,7 +169,7 @@ def upgrade() -> None:
         sa.Column("run_attempt", sa.Integer(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("conclusion", sa.Text(), nullable=True),
-        sa.Column("started_at", sa.BigInteger(), nullable=True),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("completed_at", sa.BigInteger(), nullable=True),
         sa.Column("duration_seconds", sa.Integer(), nullable=True),
@@ -180,7 +180,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
     )
     with op.batch_alter_table("runs", schema=None) as batch_op:
-        batch_op.create_index("ix_runs_branch_created", ["branch", "created_at"], unique=False)
+        batch_op.create_index("ix_runs_branch_started", ["branch", "started_at", "id"], unique=False)
         batch_op.create_index("ix_runs_created", ["created_at"], unique=False)
         batch_op.create_index(
             "ix_runs_missing",
@@ -189,8 +189,10 @@ def upgrade() -> None:
             sqlite_where=sa.text("missing_since IS NOT NULL"),
             postgresql_where=sa.text("missing_since IS NOT NULL"),
         )
-        batch_op.create_index("ix_runs_repository_created", ["repository_id", "created_at"], unique=False)
+        batch_op.create_index("ix_runs_repository_created", ["repository_id", "created_at", "deleted_at"], unique=False)
+        batch_op.create_index("ix_runs_repository_started", ["repository_id", "started_at", "id"], unique=False)
         batch_op.create_index("ix_runs_sha", ["sha"], unique=False)
+        batch_op.create_index("ix_runs_started", ["started_at", "id"], unique=False)
         batch_op.create_index(
             "ix_runs_unfinished",
             ["repository_id", "created_at"],
@@ -198,7 +200,8 @@ def upgrade() -> None:
             sqlite_where=sa.text("status <> 'completed'"),
             postgresql_where=sa.text("status <> 'completed'"),
         )
-        batch_op.create_index("ix_runs_workflow_created", ["workflow_id", "created_at"], unique=False)
+        batch_op.create_index("ix_runs_workflow_branch", ["workflow_id", "branch", "created_at"], unique=False)
+        batch_op.create_index("ix_runs_workflow_completed", ["workflow_id", "completed_at", "id"], unique=False)
 
     op.create_table(
         "workflows",
