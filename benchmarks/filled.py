@@ -15,6 +15,7 @@ from pipemon.store.upgrade import upgrade
 
 BATCH = 1000
 ENDS = ["success"] * 80 + ["failure"] * 12 + ["cancelled"] * 6 + ["skipped"] * 2
+BRANCHES = ["main"] * 5 + [f"topic-{n}" for n in range(20)]
 STEPS = tuple(Step(f"step {n}", n, "completed", "success", None, None) for n in range(1, 7))
 
 
@@ -26,7 +27,7 @@ def made_up(number: int, created: int, rng: random.Random, repository: str) -> t
     run = Run(
         run_id, repository, number, 1, 1000 + workflow, "completed", created, created + seconds + 2, end, created,
         f"workflow {workflow}", "Fix the price table", f".github/workflows/{workflow}.yml", "push",
-        rng.choice(["main"] * 5 + [f"topic-{n}" for n in range(20)]), f"{number:040x}", repository, "dev-ada", "dev-ada",
+        rng.choice(BRANCHES), f"{number:040x}", repository, "dev-ada", "dev-ada",
         Commit("Fix the price table", "Dev Ada", "dev-ada@example.com", "GitHub", "noreply@example.com", created),
         (), f"https://github.example/{repository}/actions/runs/{run_id}", f"https://api.github.example/{run_id}",
     )  # fmt: skip

@@ -19,9 +19,6 @@ from pipemon.store import repositories, state
 from pipemon.store.engine import Database
 from pipemon.store.engine import DatabaseError as StoreError
 
-# The one that owns everything in the simulator's world.
-DEMO_OWNER = "octo-harbor"
-
 
 def create_app(settings: Settings) -> Flask:
     """Return the application. It reads nothing from GitHub until `background.start()` is called on it."""
@@ -84,7 +81,7 @@ def make_work(settings: Settings, db: Database, github: GitHub, refresh: Callabl
         floors=Floors(settings.poll_interval_active, settings.poll_interval_idle),
         backfill_days=settings.backfill_days,
         news_max_age_seconds=settings.notify_max_age_minutes * 60,
-        owner=DEMO_OWNER if settings.demo else settings.github_owner if settings.all_of_owner else None,
+        owner=settings.github_owner if settings.all_of_owner else None,
         refresh_snapshot=refresh,
         unhurried=not settings.demo,
     )

@@ -99,7 +99,7 @@ def test_work_that_fails_leaves_nothing_not_even_a_table(database: Database) -> 
     assert names(database) == ["octo/shop"]
 
 
-def test_a_read_is_one_snapshot_from_its_first_moment(database: Database) -> None:
+def test_a_read_is_one_snapshot(database: Database) -> None:
     other = Database(url_of(database))
     with database.read() as conn:
         query = sa.select(sa.func.count()).select_from(repositories)
