@@ -115,7 +115,9 @@ def _record(environ: dict[str, Any], status: int, began: float) -> None:
     seconds = time.perf_counter() - began
     telemetry.count("http_requests_total", method=method, route=route, status=status)
     telemetry.observe("http_request_seconds", seconds, route=route)
-    log.info(
+    # A kept answer costs less than a line about it would: ten thousand dashboards must not fill the log.
+    write = log.debug if facts.get("cached") and status < 400 else log.info
+    write(
         "request",
         method=method,
         path=_path(environ)[:500],
