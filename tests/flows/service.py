@@ -59,7 +59,9 @@ class Service:
             command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
             # Not in the checkout, where a developer's .env may lie. A group of its own, so that a kill reaches master
             # and worker at one moment.
-            self.process = subprocess.Popen(command, cwd=self.data_dir, env=env, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, cwd=self.data_dir, env=env, stdout=log, stderr=log, start_new_session=True
+            )
         if wait:
             self.wait_for(lambda: self.get("/health").status_code == 200)
         return self

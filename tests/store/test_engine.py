@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from pipemon.store import engine
 from pipemon.store.engine import Database, DatabaseBusy, DatabaseError, DatabaseFull, DatabaseUnusable
-from pipemon.store.schema import repositories
-from tests.store.writing import append, ids, only_postgresql, url_of
+from pipemon.store.schema import event_log, repositories
+from tests.store.writing import append, ids, only_postgresql, only_sqlite, url_of
 
 
 @pytest.fixture
@@ -108,6 +108,15 @@ def test_a_read_is_one_snapshot(database: Database) -> None:
         assert conn.execute(query).scalar() == before == 0
     assert names(database) == ["octo/shop"]
     other.close()
+
+
+@only_sqlite
+def test_a_read_has_its_snapshot_before_its_first_query(database: Database) -> None:
+    """So that whatever can be "locked" about it is so at its opening, where it is tried again."""
+    with database.read() as conn:
+        append(database, "a")
+        assert conn.execute(sa.select(sa.func.max(event_log.c.last_id))).scalar() == 0
+    assert ids(database) == [1]
 
 
 def test_a_read_can_not_write(database: Database) -> None:

@@ -1,0 +1,119 @@
+"""The clock (S7): a job that fails, hangs or was asleep does not end it, and no job overlaps itself; leases hold."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from pipemon.background import Background, Work
+from pipemon.ingest.plan import Floors
+from pipemon.store import state
+from pipemon.store.engine import Database
+from tests.ingest.conftest import Story, new_story  # noqa: F401
+
+
+@pytest.fixture
+def work(new_story: Callable[..., Story]) -> Work:  # noqa: F811
+    story = new_story()
+    return Work(story.db, story.github, Floors(1, 1), 30, 3600, None, lambda: None)
+
+
+@pytest.fixture
+def start(work: Work) -> Iterator[Callable[[], Background]]:
+    started: list[Background] = []
+
+    def make() -> Background:
+        background = Background(work)
+        started.append(background)
+        background.start()
+        return background
+
+    yield make
+    for background in started:
+        background.stop()
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_S7_a_job_that_raises_is_run_again(start: Callable[[], Background]) -> None:
+    calls: list[float] = []
+
+    def tick(self: object) -> int:
+        calls.append(time.monotonic())
+        raise ZeroDivisionError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipemon.ingest.poll.Poller.tick", tick)
+        start()
+        wait_for(lambda: len(calls) >= 3)
+
+
+def test_S7_a_job_that_is_slow_never_overlaps_itself(start: Callable[[], Background]) -> None:
+    running, most, calls = [0], [0], [0]
+    lock = threading.Lock()
+
+    def tick(self: object) -> int:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        time.sleep(1.6)
+        with lock:
+            running[0] -= 1
+            calls[0] += 1
+        return 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipemon.ingest.poll.Poller.tick", tick)
+        start()
+        wait_for(lambda: calls[0] >= 2)
+    assert most[0] == 1
+
+
+def test_S7_the_age_of_the_last_round_is_told(start: Callable[[], Background]) -> None:
+    background = start()
+    wait_for(lambda: background.tick_age_seconds() is not None)
+    assert (background.tick_age_seconds() or 0) < 5
+
+
+def test_a_lost_lease_stops_the_writing_and_the_other_goes_on(work: Work, start: Callable[[], Background]) -> None:
+    first = start()
+    assert first.leads
+    second = start()  # on SQLite a start takes the lease from whoever was killed
+    assert second.leads
+    with pytest.raises(state.LeaseLost):
+        work.db.transact(first._guard)
+    work.db.transact(second._guard)
+
+
+def test_a_stopped_clock_writes_nothing_more(work: Work) -> None:
+    background = Background(work)
+    background.start()
+    background.stop()
+    with pytest.raises(state.LeaseLost):
+        work.db.transact(background._guard)
+    assert work.db.transact(lambda conn: state.take_lease(conn, "ingest", "next", time.time(), 20)) is not None
+
+
+def test_a_lease_has_one_holder_and_its_token_rises(database: Database) -> None:
+    def take(holder: str, now: float, steal: bool = False) -> state.Lease | None:
+        return database.transact(lambda conn: state.take_lease(conn, "ingest", holder, now, 20, steal))
+
+    first = take("a", 0)
+    assert first is not None
+    assert take("b", 10) is None
+    assert take("a", 15) == first
+    second = take("b", 36)
+    assert second is not None
+    assert second.token == first.token + 1
+    with pytest.raises(state.LeaseLost):
+        database.transact(lambda conn: state.check_lease(conn, first))
+    database.transact(lambda conn: state.check_lease(conn, second))
+    database.transact(lambda conn: state.release_lease(conn, second))
+    assert take("c", 37) is not None
