@@ -5,7 +5,6 @@ import sqlite3
 import tempfile
 import time
 
-
 from benchmarks.filled import BATCH, made_up
 from benchmarks.report import Figure, at_least, plain
 from pipemon.store import repositories, rows, runs

@@ -1,4 +1,4 @@
-"""Real payloads, recorded from GitHub by others, go in at the door and come out of the API. They lie beside the project."""
+"""Real payloads, recorded from GitHub by others and kept beside the project, go in at the door and out of the API."""
 
 import json
 import shutil
@@ -24,9 +24,7 @@ SAMPLES = Path(__file__).parents[3] / "shared" / "github-samples"
 REPOSITORY = "dhis2/dhis2-core"
 NOW = 1_800_000_000
 
-pytestmark = pytest.mark.skipif(
-    not SAMPLES.is_dir(), reason="REAL PAYLOADS NOT TESTED: no ../shared/github-samples here"
-)
+pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="REAL PAYLOADS NOT TESTED: there are no samples here")
 
 
 def read(name: str) -> Any:

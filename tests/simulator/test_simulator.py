@@ -11,7 +11,6 @@ import requests
 from jsonschema import Draft202012Validator
 
 from pipemon.simulator import Simulator
-from pipemon.simulator.habits import SIZES
 from pipemon.simulator.plans import EPOCH
 
 SCHEMAS = json.loads((Path(__file__).parents[1] / "samples" / "github_openapi" / "schemas.json").read_text())
