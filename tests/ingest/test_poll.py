@@ -303,3 +303,15 @@ def test_G1_a_tenth_of_errors_loses_nothing(story: Story) -> None:
     story.tick(1000, times=3)
     assert story.run_ids() == set(ids)
     story.judge()
+
+
+def test_G5_a_small_budget_lasts_the_hour_and_leaves_the_reserve_to_people(new_story: Callable[..., Story]) -> None:
+    story = new_story(rate_limit=200)
+    story.tick()
+    story.sim.add_runs(SHOP, count=20, seconds=0)
+    story.tick(10, times=330)
+    counters = story.sim.counters()
+    assert counters["counted"] <= 180
+    assert counters["forbidden"] == 0
+    assert story.poller.plan.detail_seconds > story.poller._floors.detail_seconds
+    assert story.github.repository(SHOP, purpose="people").name == SHOP
