@@ -195,6 +195,8 @@ def _contradictions(texts: _Texts, values: Mapping[str, Any]) -> Iterator[str]:
         yield f"HOST: got {values['host']!r}, public, without API_KEYS; allowed: a key, or ALLOW_ANONYMOUS_READ=true"
     if given("FLASK_DEBUG").lower() not in check.OFF | {""}:
         yield f"FLASK_DEBUG: got {given('FLASK_DEBUG')!r}; allowed: nothing (its debugger runs what visitors type)"
+    if values["web_concurrency"] > 1 and not (values["database_url"] or "").startswith("postgresql"):
+        yield f"WEB_CONCURRENCY: got {values['web_concurrency']}; allowed: 1, or more with DATABASE_URL=postgresql://…"
     for low, high in (("default_page_size", "max_page_size"), ("poll_interval_active", "poll_interval_idle")):
         if values[low] > values[high]:
             yield f"{low.upper()}: got {values[low]}; allowed: no more than {high.upper()}, {values[high]}"
@@ -230,5 +232,7 @@ def _demonstrate(settings: Settings, texts: _Texts) -> Settings:
         github_token=Secret("the-simulator-takes-any"),
         github_owner=DEMO_OWNER,
         all_of_owner=True,
+        # A token that was forgotten must not put invented runs among real ones.
+        database_url=f"sqlite:///{settings.data_dir / 'demo.sqlite3'}",
         api_keys=settings.api_keys + check.api_keys(texts.given(_DEMO_KEY)),
     )

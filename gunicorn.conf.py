@@ -19,7 +19,7 @@ import gevent
 from gunicorn.glogging import Logger
 
 from config import Settings, SettingsError, announce_demo
-from pipemon import telemetry
+from pipemon import VERSION, telemetry
 from pipemon.cli import key_entry, new_key, open_database
 from pipemon.store.engine import DatabaseError
 from pipemon.store.upgrade import upgrade
@@ -29,6 +29,7 @@ WATCH_SECONDS = 0.2
 SIMULATOR_START_SECONDS = 30
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
+demo_lines: list[str] = []
 simulators: list[subprocess.Popen[bytes]] = []
 
 
@@ -93,11 +94,18 @@ def start_demo() -> None:
     wait_until_it_listens(simulators[0], port)
     key = new_key()
     announce_demo(f"http://127.0.0.1:{port}", key_entry("demo", "admin", key))
-    click.echo(
+    demo_lines.append(
         "No GITHUB_TOKEN is set: pipemon watches its built-in simulator, and nothing you see is real.\n"
         f"An API key for this demo, shown this once: {key}\n"
         f"Try it:  curl -H 'X-API-Key: {key}' 'http://127.0.0.1:{settings.port}/api/v1/pipeline/overview'"
     )
+
+
+def when_ready(server: Any) -> None:
+    """Say that it listens; of the demo only now, since another program may have held the port."""
+    click.echo(f"pipemon {VERSION} listens on http://{bind}, its interface is described at /docs.")
+    for line in demo_lines:
+        click.echo(line)
 
 
 def free_port() -> int:

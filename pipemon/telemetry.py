@@ -141,6 +141,8 @@ def configure_logging(level: str, secrets: Iterable[Secret]) -> None:
     # A line for each wake-up would be four a second, and alembic tells nothing that an operator asks.
     for talkative in ("apscheduler", "alembic"):
         logging.getLogger(talkative).setLevel(max(logging.WARNING, root.level))
+    # It warns at each try; what came of them is told by the one who asked.
+    logging.getLogger("urllib3").setLevel(max(logging.ERROR, root.level))
 
 
 def _configure_own(level: str) -> None:

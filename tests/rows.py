@@ -55,7 +55,10 @@ def a_run(db: Database, **over: object) -> dict[str, object]:
     attempt = {
         "run_id": run["id"],
         **{name: run[name] for name in ("run_attempt", "repository_id", "status", "conclusion", "started_at")},
-        **{name: run[name] for name in ("updated_at", "completed_at", "duration_seconds", "queue_seconds")},
+        **{
+            name: run[name]
+            for name in ("updated_at", "completed_at", "duration_seconds", "duration_source", "queue_seconds")
+        },
         "jobs_complete": run["status"] == "completed",
     }
     put(db, runs, run)
@@ -103,6 +106,7 @@ def run_row(**over: object) -> dict[str, object]:
         "updated_at": at + 120 if ended else at + 5,
         "completed_at": at + 120 if ended else None,
         "duration_seconds": 120 if ended else None,
+        "duration_source": "jobs" if ended and over.get("duration_seconds", 120) is not None else None,
         "queue_seconds": 4,
     }
     return row | over

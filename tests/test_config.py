@@ -319,7 +319,9 @@ def test_postgresql_is_named_with_our_driver(url: str) -> None:
 
 
 def test_one_worker_on_sqlite() -> None:
-    assert settings(WEB_CONCURRENCY="4").workers == 1
+    assert settings().workers == 1
+    (line,) = mistakes({**WATCHING, "WEB_CONCURRENCY": "4"})
+    assert "WEB_CONCURRENCY" in line
 
 
 def test_the_public_name_is_an_allowed_host() -> None:

@@ -56,7 +56,7 @@ def our_handler() -> logging.Handler:
 
 def log_everywhere(text: str) -> None:
     """Log a text in each way that there is."""
-    own, library = telemetry.logger("test"), logging.getLogger("urllib3.connectionpool")
+    own, library = telemetry.logger("test"), logging.getLogger("requests_cache")
     own.info(text, value=text, nested={"headers": [text]})
     own.debug("in a key", **{text: 1})
     library.debug("%s", text)

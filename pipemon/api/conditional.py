@@ -170,7 +170,8 @@ def _without_body(body: Iterable[bytes]) -> list[bytes]:
 
 def holds(sent: str | None, tag: str) -> bool:
     """Whether an If-None-Match header names this ETag."""
-    if sent is None:
+    # `*` would hold for any answer, the refusals that are not found out yet included.
+    if sent is None or sent.strip() == "*":
         return False
     return sent == tag or parse_etags(sent).contains_weak(tag[3:-1])
 

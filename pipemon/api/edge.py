@@ -82,6 +82,8 @@ class Edge:
         """Return what keeps the request from going on."""
         if len(environ.get("PATH_INFO", "")) + len(environ.get("QUERY_STRING", "")) > LONGEST_URL:
             return Problem(414, f"The address is longer than {LONGEST_URL} characters.", {})
+        if environ.get("PATH_INFO", "").startswith("//"):
+            return Problem(404, "Not Found.", {})
         if not is_allowed_host(environ.get("HTTP_HOST"), self._services.settings.allowed_hosts):
             return Problem(400, "This Host is not served here (ALLOWED_HOSTS).", {})
         return None
@@ -116,7 +118,9 @@ def _record(environ: dict[str, Any], status: int, began: float) -> None:
     telemetry.count("http_requests_total", method=method, route=route, status=status)
     telemetry.observe("http_request_seconds", seconds, route=route)
     # A kept answer costs less than a line about it would: ten thousand dashboards must not fill the log.
-    write = log.debug if facts.get("cached") and status < 400 else log.info
+    # Nor is what probes and scrapers ask all day.
+    quiet = facts.get("cached") or route in ("/health", "/metrics")
+    write = log.debug if quiet and status < 400 else log.info
     write(
         "request",
         method=method,

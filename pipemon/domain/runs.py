@@ -156,7 +156,12 @@ STAMP_SLACK_SECONDS = 2
 
 def job_really_ran(job: Job, attempt_started_at: int) -> bool:
     """Whether the job's own times belong to this attempt (a rerun copies passed jobs with their old times)."""
-    if job.conclusion == "skipped" or job.started_at is None:
+    # A job that waits has been seen with a `started_at`: the moment at which it was created.
+    if (
+        job.conclusion == "skipped"
+        or job.started_at is None
+        or STATUS_RANK.get(job.status, 2) < STATUS_RANK["in_progress"]
+    ):
         return False
     if job.started_at < attempt_started_at - STAMP_SLACK_SECONDS:
         return False

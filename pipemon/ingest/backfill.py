@@ -53,6 +53,7 @@ class Backfill:
         self._clock = clock
         self._window_seconds: dict[int, int] = {}
         self._again_at: dict[int, float] = {}
+        self._told_complete: set[int] = set()
         self._turn = 0
         self._turns = Turns(clock)
 
@@ -127,9 +128,14 @@ class Backfill:
         now = self._deps.github.now()
         gaps = missing(ranges, horizon(now, self._days), repo.last_success_at or now)
         if not gaps:
+            if repo.id not in self._told_complete:
+                self._told_complete.add(repo.id)
+                log.info("history is complete", repository=repo.name, days=self._days)
             return None
+        self._told_complete.discard(repo.id)
         seconds = self._window_seconds.get(repo.id, FIRST_WINDOW_SECONDS)
-        log.info("backfill", repository=repo.name, gaps=len(gaps), seconds_left=sum(g.to_at - g.from_at for g in gaps))
+        days = sum(gap.to_at - gap.from_at for gap in gaps) / 86400
+        log.info("reading history", repository=repo.name, days_of_history_left=round(days, 1))
         return Checkpoint(max(gaps[0].from_at, gaps[0].to_at - seconds), gaps[0].to_at, 1)
 
     def _adapt(self, repo: Watched, count: int, length: int) -> None:

@@ -1,6 +1,7 @@
-"""How often to read: pure. The settings' intervals are floors; budget, time and GitHub's rate rules stretch them."""
+"""How often to read. The settings' intervals are floors; budget, time and GitHub's rate rules stretch them."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 # What polling may take of what is left until the reset; the rest is slack for pages, reruns and people.
 SHARE = 0.9
@@ -44,6 +45,19 @@ class Load:
     seconds_per_call: float = 0.15
 
 
+@dataclass(slots=True)
+class Pace:
+    """What the poller remembers of one repository between reads; lost at a restart without harm."""
+
+    due_at: float = 0.0
+    active: bool = True
+    unfinished: int = 0
+    calls: float = 3.0  # of one read of its lists, smoothed
+    cost: float = 1.0  # those that count against the limit, smoothed
+    errors: int = 0
+    identified: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """What GitHub still allows: `left` calls, reserve already taken off, in the next `seconds`."""
@@ -60,6 +74,22 @@ class Plan:
     idle_seconds: float
     detail_seconds: float
     why: str | None = None
+
+
+def load_of(paces: Iterable[Pace], seconds_per_call: float) -> Load:
+    """Return what there is to read, by what the reads of each repository have cost."""
+    paces = list(paces)
+    busy = [pace for pace in paces if pace.active]
+    idle = [pace for pace in paces if not pace.active]
+    usual = Load(len(busy), len(idle), sum(pace.unfinished for pace in paces))
+    return replace(
+        usual,
+        active_cost=_mean([pace.cost for pace in busy], usual.active_cost),
+        idle_cost=_mean([pace.cost for pace in idle], usual.idle_cost),
+        active_calls=_mean([pace.calls for pace in busy], usual.active_calls),
+        idle_calls=_mean([pace.calls for pace in idle], usual.idle_calls),
+        seconds_per_call=seconds_per_call,
+    )
 
 
 def make_plan(load: Load, budget: Budget, floors: Floors) -> Plan:
@@ -81,6 +111,10 @@ def make_plan(load: Load, budget: Budget, floors: Floors) -> Plan:
         detail_seconds=min(floors.detail_seconds * max(stretch, detail_stretch), LONGEST_SECONDS),
         why=why if stretch > 1 else None,
     )
+
+
+def _mean(values: list[float], usual: float) -> float:
+    return sum(values) / len(values) if values else usual
 
 
 def _ratio(wanted: float, allowed: float) -> float:

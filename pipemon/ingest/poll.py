@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
@@ -12,7 +12,7 @@ from pipemon.github.client import RunPage
 from pipemon.github.errors import BadToken, GitHubError, LimitReached, NotFound
 from pipemon.ingest import active
 from pipemon.ingest.apply import Batch, Sighting
-from pipemon.ingest.plan import Budget, Floors, Load, Plan, make_plan
+from pipemon.ingest.plan import Budget, Floors, Pace, Plan, load_of, make_plan
 from pipemon.ingest.reader import Deps, Turns, etag_of, read_attempt
 from pipemon.store import coverage, repositories, runs
 from pipemon.store.repositories import PollOutcome, Watched
@@ -29,19 +29,6 @@ ACTIVE_FOR_SECONDS = 300
 LONGEST_TICK_SECONDS = 10.0
 TOKEN_PAUSE_SECONDS = 15.0
 HINTS = ("in_progress", "queued")
-
-
-@dataclass(slots=True)
-class Pace:
-    """What the poller remembers of one repository between reads; lost at a restart without harm."""
-
-    due_at: float = 0.0
-    active: bool = True
-    unfinished: int = 0
-    calls: float = 3.0  # of one read of its lists, smoothed
-    cost: float = 1.0  # those that count against the limit, smoothed
-    errors: int = 0
-    identified: bool = False
 
 
 class Poller:
@@ -66,7 +53,8 @@ class Poller:
         with self._deps.db.read() as conn:
             watched = repositories.list_watched(conn)
         self._paces = {repo.id: self._paces.get(repo.id) or Pace() for repo in watched}
-        self.plan = make_plan(self._load(), self._budget(), self._floors)
+        load = load_of(self._paces.values(), self._deps.github.counts.seconds_per_call)
+        self.plan = make_plan(load, self._budget(), self._floors)
         due = [repo for repo in watched if self._paces[repo.id].due_at <= started]
         done = 0
         for repo in sorted(due, key=lambda repo: self._paces[repo.id].due_at):
@@ -151,8 +139,8 @@ class Poller:
         return as_of if as_of - repo.last_success_at > self._news_max_age else repo.live_since
 
     def _record(self, repo: Watched, page: RunPage, live_since: int, covered: Range) -> None:
-        pace = self._paces[repo.id]
-        seconds = round(self.plan.active_seconds if pace.active else self.plan.idle_seconds)
+        self._assess(repo)
+        seconds = round(self._interval(repo))
         # Half an interval and some seconds for the reads in front of it: later than that is late.
         outcome = PollOutcome(repo.id, page.as_of, seconds, page.as_of + round(seconds * 1.5) + 15)
 
@@ -182,14 +170,22 @@ class Poller:
             read_attempt(self._deps, repo, attempt, "poll")
 
     def _succeeded(self, repo: Watched, pace: Pace) -> None:
+        pace.errors = 0
+        pace.due_at = self._clock() + self._interval(repo) * self._random.uniform(0.95, 1.05)
+
+    def _interval(self, repo: Watched) -> float:
+        """Return the seconds to the repository's next read, by whether something moves in it."""
+        pace = self._paces[repo.id]
+        return self.plan.active_seconds if pace.active else self.plan.idle_seconds
+
+    def _assess(self, repo: Watched) -> None:
+        """Find out whether something moves in the repository; what is told of its next read follows from this."""
+        pace = self._paces[repo.id]
         with self._deps.db.read() as conn:
             pace.unfinished = len(runs.list_unfinished(conn, repo.id))
             changed_at = runs.last_change(conn, repo.id)
         recently = changed_at is not None and self._deps.github.now() - changed_at < ACTIVE_FOR_SECONDS
         pace.active = pace.unfinished > 0 or recently
-        pace.errors = 0
-        seconds = self.plan.active_seconds if pace.active else self.plan.idle_seconds
-        pace.due_at = self._clock() + seconds * self._random.uniform(0.95, 1.05)
 
     def _failed(self, repo: Watched, pace: Pace, error: GitHubError) -> None:
         pace.errors += 1
@@ -205,30 +201,12 @@ class Poller:
         at = self._deps.github.now()
         self._deps.db.transact(lambda conn: repositories.record_failure(conn, repo.id, str(error), at))
 
-    def _load(self) -> Load:
-        paces = list(self._paces.values())
-        busy = [pace for pace in paces if pace.active]
-        idle = [pace for pace in paces if not pace.active]
-        usual = Load(len(busy), len(idle), sum(pace.unfinished for pace in paces))
-        return replace(
-            usual,
-            active_cost=_mean([pace.cost for pace in busy], usual.active_cost),
-            idle_cost=_mean([pace.cost for pace in idle], usual.idle_cost),
-            active_calls=_mean([pace.calls for pace in busy], usual.active_calls),
-            idle_calls=_mean([pace.calls for pace in idle], usual.idle_calls),
-            seconds_per_call=self._deps.github.counts.seconds_per_call,
-        )
-
     def _budget(self) -> Budget:
         limits = self._deps.github.limits
         if limits is None or limits.remaining is None or limits.reset_at is None or limits.limit is None:
             return Budget()
         left = limits.remaining - limits.limit * 0.1
         return Budget(left, max(limits.reset_at - self._deps.github.now(), 1))
-
-
-def _mean(values: list[float], usual: float) -> float:
-    return sum(values) / len(values) if values else usual
 
 
 def _sightings(page: RunPage) -> tuple[Sighting, ...]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,6 +25,7 @@ class AttemptRow:
     conclusion: str | None
     started_at: int | None
     duration_seconds: int | None
+    duration_source: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +89,25 @@ def get(conn: Connection, scope: Scope, run_id: int, as_of: Callable[[str], int]
     if run is None:
         return None
     repository = scope.repositories[run.repository_id]
+    duration = elapsed(run.status, run.began_at, run.updated_at, run.duration_seconds, as_of(repository))
     found = _jobs(conn, run_id, run.run_attempt)
     ran = [job for job in found if job_really_ran(job, run.began_at)]
     return RunDetail(
         run=run,
         repository=repository,
-        duration_seconds=elapsed(run.status, run.began_at, run.updated_at, run.duration_seconds, as_of(repository)),
-        attempts=_attempts(conn, run_id),
+        duration_seconds=duration,
+        attempts=_attempts(conn, run_id, run.run_attempt, duration),
         jobs=tuple(JobRow(job, _queue_seconds(job) if job in ran else None) for job in found),
         critical_path=_critical_path(ran) if is_completed(run.status) else (),
         pull_requests=tuple(json.loads(run.pull_requests)),
     )
 
 
-def _attempts(conn: Connection, run_id: int) -> tuple[AttemptRow, ...]:
+def _attempts(conn: Connection, run_id: int, latest: int, duration: int | None) -> tuple[AttemptRow, ...]:
     columns = [attempts.c[name] for name in AttemptRow.__dataclass_fields__]
     query = sa.select(*columns).where(attempts.c.run_id == run_id).order_by(attempts.c.run_attempt)
-    return tuple(AttemptRow(*row) for row in conn.execute(query))
+    found = [AttemptRow(*row) for row in conn.execute(query)]
+    return tuple(replace(row, duration_seconds=duration) if row.run_attempt == latest else row for row in found)
 
 
 def _jobs(conn: Connection, run_id: int, run_attempt: int) -> list[Job]:

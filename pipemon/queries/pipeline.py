@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from pipemon.analytics.stats import Summary, rate, summarize
 from pipemon.domain.runs import FAILED, is_decisive
-from pipemon.queries import current, deployments, wait
+from pipemon.queries import current, deployments, history, wait
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.scope import (
     COMPLETED,
@@ -69,6 +69,7 @@ class Overview:
     queue: Queue
     deployments: tuple[deployments.Deployment, ...]
     running: tuple[current.CurrentRun, ...]
+    history_complete: bool
     as_of: AsOf
 
     @property
@@ -104,6 +105,7 @@ class Metrics:
     outcomes: Outcomes
     durations: Summary
     days: float
+    history_complete: bool
     as_of: AsOf
 
     @property
@@ -117,12 +119,14 @@ def overview(db: Database, scope: Scope, rule: deployments.DeploymentRule, as_of
     now = _without_window(scope)
     with db.read() as conn:
         activity = current.count_runs(conn, now)
+        complete = history.is_complete(conn, scope)
     return Overview(
         status=status_word(db, now, activity),
         outcomes=count_outcomes(db, scope),
         queue=Queue(activity, wait.estimated_wait_seconds(db, now, as_of.timestamp)),
         deployments=deployments.list_recent(db, now, rule, MOST_DEPLOYMENTS),
         running=current.list_running(db, now, as_of.timestamp) if activity.running_count else (),
+        history_complete=complete,
         as_of=as_of,
     )
 
@@ -149,7 +153,9 @@ def metrics(db: Database, scope: Scope, days: float, as_of: AsOf) -> Metrics:
         failed=sum(count for conclusion, _, count in rows if conclusion in FAILED),
     )
     known = [(seconds, count) for end, seconds, count in rows if is_decisive(end) and seconds is not None]
-    return Metrics(outcomes, summarize(known), days, as_of)
+    with db.read() as conn:
+        complete = history.is_complete(conn, scope)
+    return Metrics(outcomes, summarize(known), days, complete, as_of)
 
 
 def count_outcomes(db: Database, scope: Scope) -> Outcomes:

@@ -74,7 +74,8 @@ def _past_runs(workflow_id: int) -> Query:
     return (
         sa.select(runs.c.id, runs.c.run_attempt, runs.c.workflow_id, started_at, runs.c.duration_seconds)
         .where(runs.c.workflow_id == workflow_id, COMPLETED, IS_DECISIVE)
-        .where(runs.c.duration_seconds.is_not(None), runs.c.deleted_at.is_(None))
+        # A duration up to `updated_at` may be hours too long: no measure for one that runs.
+        .where(runs.c.duration_source == "jobs", runs.c.deleted_at.is_(None))
         .order_by(runs.c.created_at.desc())
         .limit(HISTORY_RUNS)
     )

@@ -34,6 +34,8 @@ def estimated_wait_seconds(db: Database, scope: Scope, as_of: int) -> float | No
             jobs.c.labels.in_(labels),
             jobs.c.started_at >= as_of - DAY_SECONDS,
             jobs.c.started_at < as_of,
+            # One that still waits carries the moment of its creation as its start.
+            jobs.c.status.in_(["in_progress", "completed"]),
             # A rerun copies passed jobs: new `created_at`, old `started_at`. Those did not wait.
             seconds >= -STAMP_SLACK_SECONDS,
             sa.func.coalesce(jobs.c.conclusion, "") != "skipped",

@@ -39,11 +39,11 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--runs-per-day", type=float, default=50.0, help="of each of those")
     parser.add_argument("--journal", type=Path, help="where ordered changes are kept")
-    parser.add_argument("--rate-limit", type=int, default=5000)
+    parser.add_argument("--rate-limit", type=int, help="calls an hour; GitHub's 5000, in the demo a million")
     parser.add_argument("--token", help="the only token that is accepted")
     given = parser.parse_args(arguments)
     sim = Simulator(
-        size=given.size, seed=given.seed, speed=given.speed, journal=given.journal, rate_limit=given.rate_limit,
+        size=given.size, seed=given.seed, speed=given.speed, journal=given.journal, rate_limit=given.rate_limit or (1_000_000 if given.size == "demo" else 5000),
         token=given.token, repositories=[plain(i) for i in range(given.repositories)],
         scale=given.runs_per_day if given.repositories else None,
     )  # fmt: skip

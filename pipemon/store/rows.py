@@ -57,6 +57,7 @@ def run_row(run: Run, latest: Attempt, repository_id: int) -> dict[str, object]:
         "pull_requests": json.dumps(run.pull_requests),
         "completed_at": latest.times.completed_at,
         "duration_seconds": latest.times.duration_seconds,
+        "duration_source": latest.times.duration_source,
         "queue_seconds": latest.times.queue_seconds,
     }
     return row

@@ -80,6 +80,7 @@ runs = sa.Table(
     sa.Column("updated_at", Moment, nullable=False),
     sa.Column("completed_at", Moment),
     sa.Column("duration_seconds", sa.Integer),
+    sa.Column("duration_source", sa.Text),  # "jobs", or "updated_at" where those are not known yet
     sa.Column("queue_seconds", sa.Integer),
     # What we know of it
     sa.Column("missing_since", Moment),  # first 404 by id

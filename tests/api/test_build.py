@@ -58,6 +58,7 @@ def test_happy(api: Api) -> None:
             "conclusion": "success",
             "started_at": "2025-10-09T07:53:20Z",
             "duration_seconds": 120,
+            "duration_source": "jobs",
         }
     ]
 

@@ -28,7 +28,7 @@ OVERVIEW = AS_OF | {
             "duration_seconds": WHOLE, "environment": TEXT, "url": TEXT,
         }
     ],
-    "current_build": (CURRENT, None), "current_builds": [CURRENT],
+    "current_build": (CURRENT, None), "current_builds": [CURRENT], "history_complete": bool,
     "success_count": int, "failure_count": int, "n": int,
 }  # fmt: skip
 STATUS = AS_OF | {
@@ -44,7 +44,8 @@ STATUS = AS_OF | {
 METRICS = AS_OF | {
     "total_runs": int, "success_count": int, "failure_count": int, "success_rate": float, "n": int,
     "average_duration_minutes": float, "fastest_build_minutes": float, "slowest_build_minutes": float,
-    "builds_per_day": float, "median_duration_minutes": NUMBER, "p95_duration_minutes": NUMBER,
+    "builds_per_day": float, "history_complete": bool,
+    "median_duration_minutes": NUMBER, "p95_duration_minutes": NUMBER,
 }  # fmt: skip
 ACTIVITY = {
     "id": int, "name": TEXT, "status": str, "conclusion": TEXT, "branch": TEXT, "commit_sha": TEXT,
@@ -71,10 +72,14 @@ BUILD = {
         "sha": TEXT, "message": TEXT, "author_name": TEXT, "author_email": TEXT, "committer_name": TEXT,
         "committer_email": TEXT, "timestamp": TIME, "url": TEXT,
     },
-    "started_at": "time", "updated_at": "time", "duration_seconds": WHOLE, "url": TEXT, "cancel_url": TEXT,
+    "started_at": "time", "updated_at": "time", "duration_seconds": WHOLE, "duration_source": TEXT,
+    "url": TEXT, "cancel_url": TEXT,
     "rerun_url": TEXT, "logs_url": str, "run_attempt": int,
     "attempts": [
-        {"run_attempt": int, "status": str, "conclusion": TEXT, "started_at": TIME, "duration_seconds": WHOLE}
+        {
+            "run_attempt": int, "status": str, "conclusion": TEXT, "started_at": TIME,
+            "duration_seconds": WHOLE, "duration_source": TEXT,
+        }
     ],
     "pull_requests": [int], "critical_path": [str],
     "repository": str, "actor": TEXT, "author": TEXT, "queue_seconds": WHOLE, "created_at": "time",

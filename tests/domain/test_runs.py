@@ -44,6 +44,13 @@ def test_fallback_says_so_and_is_null_beyond_35_days() -> None:
     assert times(attempt=late) == AttemptTimes()
 
 
+def test_a_waiting_jobs_start_is_none() -> None:
+    running = replace(ATTEMPT, status="in_progress")
+    waiting = replace(JOB, status="queued", conclusion=None, started_at=T0, completed_at=None)
+    assert times(waiting, attempt=running).queue_seconds is None
+    assert times(JOB, replace(waiting, id=2), attempt=running).queue_seconds == 5
+
+
 def test_nothing_is_negative() -> None:
     early = replace(ATTEMPT, updated_at=T0 - 1)
     assert times(attempt=early).duration_seconds == 0

@@ -13,11 +13,6 @@ from pipemon.store.engine import Database, DatabaseFull
 from pipemon.store.position import Sidecar
 
 
-@pytest.fixture
-def path(tmp_path: Path, sqlite_template: Path) -> Path:
-    return Path(shutil.copy(sqlite_template, tmp_path / "pipemon.sqlite3"))
-
-
 def open_and_append(path: Path, first: int, count: int) -> None:
     db = Database(f"sqlite:///{path}")
     news = [Event("build_queued", "builds", "octo/shop", f"k{n}", 0) for n in range(first, first + count)]

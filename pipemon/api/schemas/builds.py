@@ -116,6 +116,7 @@ class Attempt(Answer):
     conclusion = fields.String(**MAYBE)
     started_at = Moment(**MAYBE)
     duration_seconds = fields.Integer(**MAYBE)
+    duration_source = fields.String(**MAYBE)
 
 
 class BuildDetail(Answer):
@@ -132,6 +133,7 @@ class BuildDetail(Answer):
     started_at = Moment(attribute="run.began_at", **HERE)
     updated_at = Moment(attribute="run.updated_at", **HERE)
     duration_seconds = fields.Integer(**MAYBE)
+    duration_source = fields.String(attribute="run.duration_source", **MAYBE)
     url = fields.String(attribute="run.url", **MAYBE)
     cancel_url = fields.String(**MAYBE)
     rerun_url = fields.String(**MAYBE)

@@ -83,6 +83,7 @@ class Overview(AsOfAnswer):
     recent_deployments = fields.List(fields.Nested(Deployment), attribute="deployments", **HERE)
     current_build = fields.Nested(CurrentBuild, attribute="newest_current", **MAYBE)
     current_builds = fields.List(fields.Nested(CurrentBuild), attribute="running", **HERE)
+    history_complete = fields.Boolean(**HERE)
 
 
 class LastRun(Answer):
@@ -139,6 +140,7 @@ class Metrics(AsOfAnswer):
     median_duration_minutes = Minutes(attribute="durations.median", **MAYBE)
     p95_duration_minutes = Minutes(attribute="durations.p95", **MAYBE)
     builds_per_day = fields.Float(**HERE)
+    history_complete = fields.Boolean(**HERE)
 
 
 class Activity(Answer):

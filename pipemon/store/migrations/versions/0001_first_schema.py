@@ -173,6 +173,7 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("completed_at", sa.BigInteger(), nullable=True),
         sa.Column("duration_seconds", sa.Integer(), nullable=True),
+        sa.Column("duration_source", sa.Text(), nullable=True),
         sa.Column("queue_seconds", sa.Integer(), nullable=True),
         sa.Column("missing_since", sa.BigInteger(), nullable=True),
         sa.Column("deleted_at", sa.BigInteger(), nullable=True),
