@@ -1,6 +1,6 @@
 """The backfill: fills what coverage lacks, newest first, page by page, and goes on where it was stopped.
 
-GitHub shows at most 1,000 runs of a filtered list, so a window with more is halved. A page and its checkpoint are one
+GitHub shows at most 1,000 runs of a filtered list, so a window with more is made shorter. A page and its checkpoint are one
 transaction: a stop at any moment costs at most one page read twice.
 """
 
@@ -91,10 +91,9 @@ class Backfill:
             repo.name, checkpoint.from_at, checkpoint.to_at, page=checkpoint.next_page, purpose="backfill"
         )
         length = checkpoint.to_at - checkpoint.from_at
+        self._window_seconds[repo.id] = length
         if page.total_count > CAP and length > SHORTEST_WINDOW_SECONDS and checkpoint.next_page == 1:
-            self._window_seconds[repo.id] = length // 2
-            half = replace(checkpoint, from_at=checkpoint.to_at - length // 2)
-            self._deps.db.transact(lambda conn: self._set_checkpoint(conn, repo, half))
+            self._shorten(repo, checkpoint, page.total_count)
             return True
         complete = checkpoint.complete and page.total_count <= CAP
         ended = page.next_url is None
@@ -105,6 +104,14 @@ class Backfill:
         if ended:
             self._adapt(repo, page.total_count, length)
         return True
+
+    def _shorten(self, repo: Watched, checkpoint: Checkpoint, count: int) -> None:
+        """Take as much of the window as should stay below the cap: at most its newer half."""
+        length = checkpoint.to_at - checkpoint.from_at
+        fitting = max(min(length // 2, length * (CAP * 9 // 10) // count), SHORTEST_WINDOW_SECONDS)
+        self._window_seconds[repo.id] = fitting
+        shorter = replace(checkpoint, from_at=checkpoint.to_at - fitting)
+        self._deps.db.transact(lambda conn: self._set_checkpoint(conn, repo, shorter))
 
     def _store(self, repo: Watched, batch: Batch, following: Checkpoint | None) -> None:
         def work(conn: Connection) -> None:
