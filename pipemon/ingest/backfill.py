@@ -1,7 +1,7 @@
 """The backfill: fills what coverage lacks, newest first, page by page, and goes on where it was stopped.
 
-GitHub shows at most 1,000 runs of a filtered list, so a window with more is made shorter. A page and its checkpoint are one
-transaction: a stop at any moment costs at most one page read twice.
+GitHub shows at most 1,000 runs of a filtered list, so a window with more is made shorter. A page and its checkpoint
+are one transaction: a stop at any moment costs at most one page read twice.
 """
 
 from collections.abc import Callable

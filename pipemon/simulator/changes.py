@@ -8,11 +8,13 @@ from typing import Any
 
 from pipemon.simulator.plans import (
     PlannedAttempt,
+    PlannedJob,
     PlannedRun,
     cut_short,
     make_run,
     plan_attempt,
     rerun_failed,
+    steps_for,
 )
 from pipemon.simulator.world import Repository
 
@@ -108,12 +110,16 @@ def _timed(attempt: PlannedAttempt, conclusion: str, seconds: int) -> PlannedAtt
     for job in attempt.jobs:
         begin = start + min(int((job.started_at - start) * min(1.0, length / real)), max(0, length - 1))
         end = min(start + max(1, int((job.completed_at - start) * length / real)), start + length)
-        jobs.append(
-            replace(job, created_at=start, started_at=begin, completed_at=max(begin, end), conclusion="success")
-        )
+        jobs.append(_ran(job, created_at=start, started_at=begin, completed_at=max(begin, end)))
     if conclusion != "success" and jobs:
         jobs[-1] = replace(jobs[-1], conclusion="cancelled" if conclusion == "cancelled" else "failure")
     return replace(attempt, jobs=tuple(jobs), conclusion=conclusion, completed_at=start + length if seconds else None)
+
+
+def _ran(job: PlannedJob, **times: int) -> PlannedJob:
+    """Let a job run and pass at these times, one that was planned to be skipped too."""
+    steps = job.steps or steps_for(random.Random(job.started_at))
+    return replace(job, **times, conclusion="success", steps=steps, label=job.label or "ubuntu-latest")  # type: ignore[arg-type]
 
 
 def _ended(attempt: PlannedAttempt, at: int, conclusion: str) -> PlannedAttempt:
@@ -121,9 +127,7 @@ def _ended(attempt: PlannedAttempt, at: int, conclusion: str) -> PlannedAttempt:
     jobs = []
     for job in attempt.jobs:
         begin = min(job.started_at, at)
-        jobs.append(
-            replace(job, started_at=begin, completed_at=max(begin, min(job.completed_at, at)), conclusion="success")
-        )
+        jobs.append(_ran(job, started_at=begin, completed_at=max(begin, min(job.completed_at, at))))
     if conclusion == "failure" and jobs:
         jobs[-1] = replace(jobs[-1], conclusion="failure")
     return replace(attempt, jobs=tuple(jobs), conclusion=conclusion, completed_at=at)

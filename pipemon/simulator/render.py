@@ -112,7 +112,7 @@ class Renderer:
 
     def job(self, repo: Repository, run: PlannedRun, number: int, job: PlannedJob, now: int) -> dict[str, Any]:
         name = f"{OWNER}/{repo.renamed or repo.habit.name}"
-        job_id = run.id * 4096 + number * 512 + job.index
+        job_id = make_job_id(run.id, number, job.index)
         status = "completed" if now >= job.completed_at else "in_progress" if now >= job.started_at else "queued"
         ran = bool(job.steps)
         return {
@@ -122,7 +122,7 @@ class Renderer:
             "conclusion": job.conclusion if status == "completed" else None, "created_at": iso(job.created_at),
             "started_at": iso(job.started_at if status != "queued" else job.created_at),
             "completed_at": iso(job.completed_at) if status == "completed" else None, "name": job.name,
-            "steps": [] if status == "queued" else [_step(job, *step, now) for step in _spans(job)],
+            "steps": [] if status == "queued" else [_step(job, *step, now) for step in job_spans(job)],
             "check_run_url": f"{self.base}/repos/{name}/check-runs/{job_id}", "labels": [job.label] if job.label else [],
             "runner_id": 7 if ran and status != "queued" else None, "runner_name": "GitHub Actions 7" if ran and status != "queued" else None,
             "runner_group_id": 1 if ran and status != "queued" else None,
@@ -131,7 +131,17 @@ class Renderer:
         }  # fmt: skip
 
 
-def _spans(job: PlannedJob) -> list[tuple[int, str, int, int]]:
+def make_job_id(run_id: int, number: int, index: int) -> int:
+    """Return the id of an attempt's job."""
+    return run_id * 4096 + number * 512 + index
+
+
+def split_job_id(job_id: int) -> tuple[int, int, int]:
+    """Return the run's id, the attempt's number and the job's place in it."""
+    return job_id // 4096, job_id % 4096 // 512, job_id % 512
+
+
+def job_spans(job: PlannedJob) -> list[tuple[int, str, int, int]]:
     """Return (number, name, start, end) of each step."""
     at, spans, length = float(job.started_at), [], job.completed_at - job.started_at
     for number, name, share in job.steps:

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from pipemon.simulator import logs
+from pipemon.simulator.filters import fits
 from pipemon.simulator.habits import OWNER
-from pipemon.simulator.plans import PlannedRun
-from pipemon.simulator.render import Renderer, iso, latest_attempt, run_state
+from pipemon.simulator.plans import PlannedJob, PlannedRun
+from pipemon.simulator.render import Renderer, iso, latest_attempt, run_state, split_job_id
 from pipemon.simulator.world import Repository
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class Routes:
             ("GET", repo + run + r"/attempts/(?P<attempt>\d+)", self._run),
             ("GET", repo + run + r"/attempts/(?P<attempt>\d+)/jobs", self._jobs),
             ("GET", repo + run + "/jobs", self._jobs),
+            ("GET", repo + r"/actions/jobs/(?P<job>\d+)", self._job),
+            ("GET", repo + r"/actions/jobs/(?P<job>\d+)/logs", self._job_logs),
+            ("GET", repo + run + "/logs", self._run_logs),
+            ("GET", repo + run + r"/attempts/(?P<attempt>\d+)/logs", self._run_logs),
             ("POST", repo + run + "/(?P<verb>rerun|rerun-failed-jobs|cancel|force-cancel)", self._act),
             ("GET", r"/(?:orgs|users)/(?P<owner>[^/]+)/repos|/user/repos", self._list),
             ("GET", "/installation/repositories", self._installation),
@@ -131,7 +136,7 @@ class Routes:
         found = [repo.runs[run_id] for created, run_id in repo.at(seen_at)]
         found = [r for r in reversed(found) if r.deleted_at is None or r.deleted_at > seen_at]
         for name, wanted in filters.items():
-            found = [r for r in found if self._fits(r, name, wanted, seen_at)]
+            found = [r for r in found if fits(r, name, wanted, seen_at)]
         total = len(found)
         if filters:
             found = found[:LIST_CAP]
@@ -140,20 +145,6 @@ class Routes:
         bodies = [self._render().run(repo, run, now) for run in shown]
         last = max(1, -(-len(found) // per_page))
         return 200, {"total_count": total, "workflow_runs": bodies}, self._link(repo, "actions/runs", query, page, last)
-
-    def _fits(self, run: PlannedRun, name: str, wanted: str, now: int) -> bool:
-        if name == "created":
-            return _within(run.created_at, wanted)
-        if name == "status":
-            return wanted in run_state(run, run.attempts[latest_attempt(run, now) - 1], now)
-        facts = {
-            "branch": run.branch,
-            "event": run.event,
-            "actor": run.actor,
-            "head_sha": run.sha,
-            "workflow": str(run.workflow.id),
-        }
-        return facts.get(name) == wanted
 
     def _link(self, repo: Repository, tail: str, query: dict[str, str], page: int, last: int) -> dict[str, str]:
         """Return the Link header; its addresses name the repository by number, as GitHub's do."""
@@ -197,6 +188,43 @@ class Routes:
             link,
         )
 
+    def _known_job(
+        self, repo: Repository, parts: dict[str, Any], now: int
+    ) -> tuple[PlannedRun, int, PlannedJob] | None:
+        run_id, number, index = split_job_id(int(parts["job"]))
+        known = self._known(repo, {"run": run_id, "attempt": number}, now)
+        jobs = known[0].attempts[number - 1].jobs if known else ()
+        found = next((job for job in jobs if job.index == index and job.created_at <= now), None)
+        return (known[0], number, found) if known and found else None
+
+    def _job(self, repo: Repository, parts: dict[str, Any], query: dict[str, str], now: int) -> Answer:
+        known = self._known_job(repo, parts, now)
+        if known is None:
+            return not_found()
+        run, number, job = known
+        return 200, self._render().job(repo, run, number, job, now), {}
+
+    def _job_logs(self, repo: Repository, parts: dict[str, Any], query: dict[str, str], now: int) -> Answer:
+        known = self._known_job(repo, parts, now)
+        if known is None:
+            return not_found()
+        run, _, job = known
+        return self._logs(repo, f"job/{parts['job']}", logs.refusal(run, job.completed_at, bool(job.steps), now), now)
+
+    def _run_logs(self, repo: Repository, parts: dict[str, Any], query: dict[str, str], now: int) -> Answer:
+        known = self._known(repo, parts, now)
+        if known is None:
+            return not_found()
+        run, number = known
+        attempt = run.attempts[number - 1]
+        refused = logs.refusal(run, attempt.completed_at, any(job.steps for job in attempt.jobs), now)
+        return self._logs(repo, f"run/{run.id}/{number}", refused, now)
+
+    def _logs(self, repo: Repository, what: str, refused: tuple[int, str] | None, now: int) -> Answer:
+        if refused is not None:
+            return refused[0], {"message": refused[1]}, {}
+        return 302, "", {"Location": logs.address(self._sim, f"{repo.habit.name}/{what}", now)}
+
     def _act(self, repo: Repository, parts: dict[str, Any], query: dict[str, str], now: int) -> Answer:
         known = self._known(repo, parts, now)
         if known is None:
@@ -214,27 +242,3 @@ class Routes:
             return 409, {"message": "Cannot cancel a workflow run that is completed."}, {}
         self._sim.order("cancel", repo.habit.name, run=run.id)
         return 202, {}, {}
-
-
-def _within(moment: int, wanted: str) -> bool:
-    """Whether the moment fits a `created` filter: `A..B` (both included), `>=A`, `<=B`, `>A`, `<A`, or a day."""
-    if ".." in wanted:
-        low, high = wanted.split("..")
-        return _second(low, False) <= moment <= _second(high, True)
-    if wanted.startswith(">="):
-        return moment >= _second(wanted[2:], False)
-    if wanted.startswith("<="):
-        return moment <= _second(wanted[2:], True)
-    if wanted.startswith(">"):
-        return moment > _second(wanted[1:], True)
-    if wanted.startswith("<"):
-        return moment < _second(wanted[1:], False)
-    return _second(wanted, False) <= moment <= _second(wanted, True)
-
-
-def _second(text: str, end: bool) -> int:
-    """Return the second of a date or time; a date's end is its last second."""
-    moment = datetime.fromisoformat(text.replace(" ", "+"))
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp()) + (86399 if end and len(text) == 10 else 0)

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from pipemon.simulator import habits
+from pipemon.simulator import habits, logs
 from pipemon.simulator.changes import Changes, truth
 from pipemon.simulator.control import control
 from pipemon.simulator.faults import Fault, spoilt, told_length, trickle
 from pipemon.simulator.limits import Counters, Limits
 from pipemon.simulator.plans import DAY
-from pipemon.simulator.render import Renderer
+from pipemon.simulator.render import Renderer, split_job_id
 from pipemon.simulator.routes import Routes
 from pipemon.simulator.serving import serve
 from pipemon.simulator.world import HISTORY_DAYS, Repository
@@ -118,6 +118,17 @@ class Simulator:
         repo, now = self.repositories[repository.split("/")[-1]], self.now()
         return [truth(repo.runs[run_id], now) for _, run_id in repo.at(now)]
 
+    def stored_log(self, what: str) -> tuple[str, bytes]:
+        """Return the content type and bytes of a log that an address was made for."""
+        name, kind, *numbers = what.split("/")
+        runs = self.repositories[name].runs
+        if kind == "job":
+            run_id, number, index = split_job_id(int(numbers[0]))
+            job = next(job for job in runs[run_id].attempts[number - 1].jobs if job.index == index)
+            return "text/plain; charset=utf-8", logs.job_text(runs[run_id], job).encode()
+        run = runs[int(numbers[0])]
+        return "application/zip", logs.run_zip(run, run.attempts[int(numbers[1]) - 1].jobs)
+
     def serve(self, port: int = 0) -> AbstractContextManager[str]:
         """Serve on a loopback port from a thread of this process; give the address."""
         return serve(self, port)
@@ -134,6 +145,8 @@ class Simulator:
         body = environ["wsgi.input"].read(length) if length else b""
         if path.startswith("/_sim"):
             return control(self, path, environ.get("QUERY_STRING", ""), body, start)
+        if path.startswith("/_storage/"):
+            return logs.storage(self, path, environ, start)
         with self._lock:
             return self._answer(environ, path, start)
 
