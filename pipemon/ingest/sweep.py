@@ -1,11 +1,13 @@
-"""The hourly sweep over the last weeks: finds reruns, changes and deletions that the newest pages no longer show.
+"""The sweep over the last weeks: finds reruns, changes and deletions that the newest pages no longer show.
 
-It reads by windows of `created`, aligned so that the same address comes again every hour: nearly all answers are 304s.
+It comes every hour, at a start, and after an outage: what began and ended meanwhile no other list shows. It reads by
+windows of `created`, aligned so that the same address comes again each time: nearly all answers are 304s.
 """
 
 from collections.abc import Callable, Iterator
 
 from pipemon import telemetry
+from pipemon.domain.coverage import Range
 from pipemon.github.errors import GitHubError, LimitReached
 from pipemon.ingest.apply import Batch, Sighting
 from pipemon.ingest.reader import Deps, etag_of
@@ -20,6 +22,8 @@ DEPTH_SECONDS = 30 * 86400
 WINDOWS_SECONDS = [hours * 3600 for hours in (768, 384, 192, 96, 48, 24, 12, 6, 3, 1)]
 PAGE = 100
 CAP = 1000
+# What is younger may not be in a filtered list yet.
+INDEX_LAG_SECONDS = 600
 # A filtered list comes from an index that has been seen to lag and to be empty: more absent runs than this, and more
 # than a quarter of the window, say something of the index and nothing of the runs.
 MOST_SUSPECTS = 20
@@ -47,6 +51,7 @@ class Sweep:
         self._clock = clock
         self._under_way: dict[int, Iterator[tuple[int, int]]] = {}
         self._again_at: dict[int, float] = {}
+        self._swept: set[int] = set()
 
     def step(self) -> bool:
         """Read one window of one repository that is due; False where there was nothing to do."""
@@ -57,7 +62,7 @@ class Sweep:
             if repo.last_success_at is None or self._clock() < self._again_at.get(repo.id, 0):
                 continue
             if repo.id not in self._under_way:
-                if now - (repo.swept_at or 0) < SWEEP_SECONDS:
+                if repo.id in self._swept and now - (repo.swept_at or 0) < SWEEP_SECONDS:
                     continue
                 with self._deps.db.read() as conn:
                     count = runs.count_created(conn, repo.id, now - DEPTH_SECONDS)
@@ -69,6 +74,7 @@ class Sweep:
         window = next(self._under_way[repo.id], None)
         if window is None:
             del self._under_way[repo.id]
+            self._swept.add(repo.id)
             at = self._deps.github.now()
             self._deps.db.transact(lambda conn: repositories.mark_swept(conn, repo.id, at))
             return True
@@ -86,7 +92,7 @@ class Sweep:
     def _read_window(self, repo: Watched, from_at: int, to_at: int) -> None:
         """Read a window's pages. Once one has changed, all that follow are taken anew, to know what is absent."""
         seen: set[int] = set()
-        changed = False
+        changed, whole = False, True
         for number in range(1, CAP // PAGE + 1):
             key = f"{repo.name}/runs?created={from_at}..{to_at}&page={number}"
             following = f"{repo.name}/runs?created={from_at}..{to_at}&page={number + 1}"
@@ -97,11 +103,12 @@ class Sweep:
                 to_at,
                 page=number,
                 applied_etag="" if changed else applied.get(key, ""),
-                purpose="poll",
+                purpose="poll" if repo.swept_at is not None else "backfill",
             )
             if page.unchanged:
                 if following not in applied:
                     return
+                whole = False
                 continue
             changed = True
             sightings = tuple(Sighting(run) for run in page.runs)
@@ -110,7 +117,10 @@ class Sweep:
             if page.next_url is None:
                 break
         if changed and len(seen) >= page.total_count:
-            self._suspect(repo, from_at, min(to_at, page.as_of - 600), seen)
+            read_until = min(to_at, page.as_of - INDEX_LAG_SECONDS)
+            if whole and read_until > from_at:
+                self._deps.apply(Batch(repo.id, covered=Range(from_at, read_until)))
+            self._suspect(repo, from_at, read_until, seen)
 
     def _suspect(self, repo: Watched, from_at: int, to_at: int, seen: set[int]) -> None:
         """Suspect runs that the list no longer shows. That proves nothing yet (G14): they are read by id, twice."""

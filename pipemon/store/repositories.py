@@ -9,6 +9,9 @@ from sqlalchemy import Connection
 from pipemon.domain.repositories import Repository
 from pipemon.store.schema import repositories
 
+# A repository that was not read for this long, and for two of its intervals, had an outage.
+OUTAGE_SECONDS = 900
+
 
 @dataclass(frozen=True, slots=True)
 class Watched:
@@ -80,11 +83,19 @@ def record_success(conn: Connection, outcome: PollOutcome, live_since: int) -> N
         "first_success_at": sa.func.coalesce(table.first_success_at, outcome.at),
         "live_since": live_since,
         "due_by": outcome.due_by,
+        # After an outage: what began and ended meanwhile only a sweep finds.
+        "swept_at": sa.case((_was_away(outcome), None), else_=table.swept_at),
         "interval_seconds": outcome.interval_seconds,
         "last_error": None,
         "last_error_at": None,
     }
     conn.execute(sa.update(repositories).where(table.id == outcome.repository_id).values(values))
+
+
+def _was_away(outcome: PollOutcome) -> sa.ColumnElement[bool]:
+    table = repositories.c
+    usual = outcome.at - 2 * sa.func.coalesce(table.interval_seconds, 0)
+    return sa.and_(table.last_success_at < outcome.at - OUTAGE_SECONDS, table.last_success_at < usual)
 
 
 def record_failure(conn: Connection, repository_id: int, error: str, at: int) -> None:

@@ -101,7 +101,7 @@ def test_D1_full_two_hundred_kills(sim: tuple[Simulator, str], service: Service,
 def test_it_answers_serves_and_ends_in_time(sim: tuple[Simulator, str], service: Service) -> None:
     world, _ = sim
     service.start()
-    (run_id,) = world.add_runs(SHOP, seconds=0, branch="main")
+    (run_id,) = world.add_runs(SHOP, seconds=0, branch="main", event="push")
     service.wait_for(lambda: service.get(f"/api/v1/builds/{run_id}").json().get("status") == "in_progress")
     assert service.get("/api/v1/pipeline/overview").json()["status"] == "running"
     build = service.get(f"/api/v1/builds/{run_id}").json()

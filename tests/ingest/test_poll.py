@@ -194,6 +194,52 @@ def test_a_rerun_that_was_over_before_anybody_looked_is_found_within_the_hour(st
     assert story.attempts_of(old) == [(1, "completed", "failure"), (2, "completed", "success")]
 
 
+def old_failed_run(story: Story) -> int:
+    """Return a run that the newest pages no longer show, swept a minute ago."""
+    story.tick()
+    (old,) = story.sim.add_runs(SHOP, seconds=20, conclusion="failure")
+    story.tick(64, times=2)
+    story.sim.add_runs(SHOP, count=120, seconds=20)
+    story.tick(64, times=3)
+    story.sweep_all()
+    return old
+
+
+def test_a_rerun_that_was_over_before_a_restart_is_found_at_once(story: Story) -> None:
+    old = old_failed_run(story)
+    story.sim.order("rerun", SHOP, run=old, seconds=5)
+    story.now += 20
+    story.restart()
+    story.tick(1)
+    story.sweep_all()
+    assert story.attempts_of(old) == [(1, "completed", "failure"), (2, "completed", "success")]
+
+
+def test_a_rerun_that_was_over_before_an_outage_ended_is_found_at_once(story: Story) -> None:
+    old = old_failed_run(story)
+    story.sim.order_fault("status", status=502, times=None)
+    story.tick(100, times=12)
+    story.sim.order("rerun", SHOP, run=old, seconds=5)
+    story.now += 20
+    story.sim.clear_faults()
+    story.sweep_all()
+    assert len(story.attempts_of(old)) == 1
+    story.tick(1200)
+    story.sweep_all()
+    assert story.attempts_of(old) == [(1, "completed", "failure"), (2, "completed", "success")]
+
+
+def test_what_the_sweep_has_read_to_its_end_the_backfill_leaves_alone(story: Story) -> None:
+    story.sim.add_runs(SHOP, count=120, seconds=20)
+    story.now += 2 * 86400
+    story.tick()
+    story.sweep_all()
+    story.sim.reset_counters()
+    story.fill_pages()
+    assert story.run_ids() == {run["id"] for run in story.sim.truth(SHOP)}
+    assert story.sim.counters()["by_route"].get("GET runs", 0) == 0
+
+
 def test_an_idle_sweep_is_nearly_free(story: Story) -> None:
     story.tick()
     story.sim.add_runs(SHOP, count=50, seconds=20)
