@@ -81,6 +81,8 @@ def on_starting(server: Any) -> None:
         db = open_database(settings)
         upgrade(db)
         db.close()
+    except SettingsError as error:
+        refuse(str(error), EXIT_WRONG_SETTINGS)
     except (OSError, DatabaseError) as error:
         refuse(f"The database can't be used: {telemetry.mask(str(error))}", EXIT_UNUSABLE_DATABASE)
     if settings.demo:

@@ -61,8 +61,14 @@ def _one_line_errors() -> Iterator[None]:
 
 
 def open_database(settings: Settings) -> Database:
-    """Return the database, its folder made where it is missing."""
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Return the database, its folder made where it is missing; SettingsError where that can't be."""
+    folder = settings.data_dir
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"DATA_DIR: got {str(folder)!r} ({error.strerror}); allowed: a folder to write to"
+        ) from error
     return Database(settings.database_url)
 
 

@@ -4,9 +4,9 @@ import sqlalchemy as sa
 
 from pipemon.analytics.stats import percentile
 from pipemon.domain.runs import QUEUED, STAMP_SLACK_SECONDS
-from pipemon.queries.scope import Scope, in_repositories
+from pipemon.queries.scope import UNFINISHED, Scope, in_repositories, where
 from pipemon.store.engine import Database
-from pipemon.store.schema import jobs
+from pipemon.store.schema import jobs, runs
 
 DAY_SECONDS = 86400
 
@@ -17,10 +17,12 @@ def estimated_wait_seconds(db: Database, scope: Scope, as_of: int) -> float | No
     None where nothing waits, or nothing was measured for those labels.
     """
     ours = in_repositories(jobs.c.repository_id, scope.repositories)
+    open_runs = sa.select(runs.c.id).where(UNFINISHED, *where(scope))
     waiting = (
         sa.select(jobs.c.labels)
         .distinct()
         .where(ours, sa.text("jobs.status <> 'completed'"), jobs.c.status.in_(sorted(QUEUED)))
+        .where(jobs.c.run_id.in_(open_runs))
     )
     with db.read() as conn:
         labels = list(conn.execute(waiting).scalars())

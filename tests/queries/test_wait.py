@@ -1,5 +1,6 @@
 """The wait for a runner, from waits that were measured."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from pipemon.queries.wait import estimated_wait_seconds
 from pipemon.store.engine import Database
 from tests.builders import T0
 from tests.queries.conftest import everything
-from tests.rows import a_job, a_repository, a_run
+from tests.rows import a_job, a_repository, a_run, a_workflow
 
 
 def measured(db: Database, run: dict[str, Any], wait: int, **over: Any) -> None:
@@ -57,3 +58,17 @@ def test_a_start_one_second_before_the_creation_is_no_wait(database: Database, r
     measured(database, run, -1)
     a_job(database, run, status="queued", labels=["linux"], started_at=None)
     assert wait(database) == 0
+
+
+def test_what_waits_in_a_left_out_workflow_or_a_deleted_run_is_no_queue(
+    database: Database, run: dict[str, Any]
+) -> None:
+    measured(database, run, 10)
+    gone = a_run(database, status="queued", deleted_at=T0)
+    a_job(database, gone, status="queued", labels=["linux"], started_at=None)
+    assert wait(database) is None
+    a_job(database, run, status="queued", labels=["linux"], started_at=None)
+    assert wait(database) == 10
+    a_workflow(database, run["workflow_id"], "CI")
+    left_out = replace(everything(database), exclude_workflows=["*"])
+    assert estimated_wait_seconds(database, left_out, T0) is None
