@@ -18,6 +18,7 @@ from pipemon import telemetry
 from pipemon.github.client import GitHub
 from pipemon.github.errors import GitHubError, LimitReached
 from pipemon.ingest.backfill import Backfill
+from pipemon.ingest.movements import Movements
 from pipemon.ingest.plan import Floors, Plan
 from pipemon.ingest.poll import Poller
 from pipemon.ingest.reader import Deps
@@ -65,6 +66,7 @@ class Background:
         deps = Deps(work.db, work.github, self._guard)
         self._poller = Poller(deps, work.floors, time.monotonic, work.news_max_age_seconds)
         self._sweep = Sweep(deps, time.monotonic)
+        self._movements = Movements(deps)
         self._backfill = Backfill(deps, work.backfill_days, time.monotonic)
         self._scheduler = BackgroundScheduler(
             timezone="UTC", job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
@@ -94,6 +96,7 @@ class Background:
             (self._renew, LEASE_SECONDS / 4),
             (self._poll, 1.0),
             (self._fill, 1.0),
+            (self._move, 1.0),
             (self._snapshot, SNAPSHOT_SECONDS),
             (self._note_position, 1.0),
         ]
@@ -176,6 +179,10 @@ class Background:
             except LimitReached:
                 return
             steps += 1
+
+    def _move(self) -> None:
+        if self.leads:
+            self._movements.step()
 
     def _note_position(self) -> None:
         if self._sidecar is not None:

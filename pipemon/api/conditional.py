@@ -20,6 +20,7 @@ from pipemon.domain.times import bucket_start
 from pipemon.store.engine import DatabaseError
 
 PREFIX = "/api/v1/"
+EVENTS = "/api/v1/events"
 CACHE_BYTES = 32 * 1024 * 1024
 LARGEST_ENTRY = 2 * 1024 * 1024
 # Whoever asks for what another request is making just now waits this long for it, then makes it alone.
@@ -180,7 +181,9 @@ def _tag(moment: Moment, key: str, path: str, query: str) -> str:
     names = _repositories(moment, query)
     as_of = moment.as_of(path, names)
     bucket = bucket_start(moment.now, moment.bucket_seconds(path, names))
-    parts = (moment.snapshot.epoch, moment.snapshot.revision, bucket, as_of.timestamp, as_of.data_state, key)
+    # The log also grows by events that no other answer shows.
+    log = moment.snapshot.last_id if path == EVENTS else None
+    parts = (moment.snapshot.epoch, moment.snapshot.revision, log, bucket, as_of.timestamp, as_of.data_state, key)
     digest = hashlib.blake2b("\n".join(map(str, parts)).encode("utf-8", "replace"), digest_size=16)
     return f'W/"{digest.hexdigest()}"'
 

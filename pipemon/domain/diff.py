@@ -1,12 +1,14 @@
 """Which events a change of state is: pure, from the state before and after."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from pipemon.domain.events import Event, run_event_type
 from pipemon.domain.merge import status_rank
 from pipemon.domain.runs import Attempt, Job, Run, is_completed, is_failed
 from pipemon.domain.times import format_time
 
+# A `pipeline_updated` names at most so many builds and branches.
+MOST_BUILDS = 100
 # A run that came to one of these really was queued and did start, whether we saw it or not.
 REALLY_RAN = frozenset({"success", "failure", "timed_out"})
 
@@ -121,6 +123,23 @@ def progress_event(run: Run, attempt: Attempt, completed: int, total: int, now: 
     data = {**_build_data(run, attempt), "jobs_completed": completed, "jobs_total": total}
     key = f"run:{run.id}:{attempt.run_attempt}:progress:{completed}/{total}"
     return Event("build_progress", "builds", run.repository, key, now, run.id, attempt.run_attempt, False, data)
+
+
+def moves_pipeline(event: Event) -> bool:
+    """Whether the event changes how a pipeline stands now: a build came to another state."""
+    return not event.historic and event.type not in ("build_progress", "job_failed")
+
+
+def pipeline_event(news: Sequence[Event], running: int, queued: int, now: int) -> Event:
+    """Return the event of a repository's pipeline having moved by these events: what its builds do now."""
+    data = {
+        "repository": news[-1].repository,
+        "running_count": running,
+        "queued_count": queued,
+        "build_ids": list(dict.fromkeys(event.run_id for event in news))[:MOST_BUILDS],
+        "branches": sorted({str(event.data["branch"]) for event in news if event.data.get("branch")})[:MOST_BUILDS],
+    }
+    return Event("pipeline_updated", "pipeline", news[-1].repository, f"pipeline:{news[-1].dedupe_key}", now, data=data)
 
 
 def deleted_event(run: Run, now: int) -> Event:

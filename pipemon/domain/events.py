@@ -22,6 +22,18 @@ BY_CONCLUSION = {
     "cancelled": "build_cancelled",
     "skipped": "build_skipped",
 }
+# Every public event name, in the order in which a build can come to them; then what follows from builds.
+TYPES = (
+    *dict.fromkeys(BY_STATUS.values()),
+    "build_progress",
+    *dict.fromkeys(BY_CONCLUSION.values()),
+    "build_completed",
+    "build_updated",
+    "build_deleted",
+    "job_failed",
+    "pipeline_updated",
+    "analytics_updated",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,11 +81,12 @@ class _Known:
         return [((run_id, n), attempt) for run_id, by_n in self.attempts.items() for n, attempt in sorted(by_n.items())]
 
 
-def apply(conn: Connection, batch: Batch, now: int) -> Applied:
+def apply(conn: Connection, batch: Batch, recorded_at: float) -> Applied:
     """Bring one batch into the database; return what changed. Raises nothing on strange data: parsing is done before.
 
-    `now` is the moment of recording, by GitHub's clock. Applying a batch again changes nothing.
+    `recorded_at` is GitHub's time now, with its fraction. Applying a batch again changes nothing.
     """
+    now = int(recorded_at)
     events.lock(conn)
     known = _Known(conn, batch)
     _merge_runs(known, batch)
@@ -95,7 +96,8 @@ def apply(conn: Connection, batch: Batch, now: int) -> Applied:
     news = [*_run_news(known, batch, now), *_job_news(known, batch.live_since)]
     news += _set_marks(conn, known, batch, now)
     applied = _write(conn, known, batch)
-    count = events.append(conn, news, now)
+    news += _pipeline_news(conn, news, batch.repository_id, now)
+    count = events.append(conn, news, recorded_at)
     if batch.etags:
         state.mark_applied(conn, batch.etags, now)
     if batch.covered is not None:
@@ -103,6 +105,12 @@ def apply(conn: Connection, batch: Batch, now: int) -> Applied:
     if count or applied.runs or applied.jobs or batch.gone:
         events.bump_revision(conn)
     return replace(applied, news=count)
+
+
+def tell(conn: Connection, news: list[Event], recorded_at: float) -> int:
+    """Append events that follow from others in the log, and change no run; return how many were new."""
+    events.lock(conn)
+    return events.append(conn, news, recorded_at)
 
 
 def _merge_runs(known: _Known, batch: Batch) -> None:
@@ -167,6 +175,12 @@ def _job_news(known: _Known, live_since: int | None) -> list[Event]:
                 event = diff.job_event(known.runs[run_id], known.jobs_before.get(job.id), job, live_since)
                 found.append(event)
     return [event for event in found if event is not None]
+
+
+def _pipeline_news(conn: Connection, news: list[Event], repository_id: int, now: int) -> list[Event]:
+    """Return the event of the repository's pipeline having moved, where the log does not know yet why."""
+    live = events.fresh(conn, [event for event in news if diff.moves_pipeline(event)])
+    return [diff.pipeline_event(live, *runs.count_active(conn, repository_id), now)] if live else []
 
 
 def _set_marks(conn: Connection, known: _Known, batch: Batch, now: int) -> list[Event]:

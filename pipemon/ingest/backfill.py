@@ -116,7 +116,7 @@ class Backfill:
     def _store(self, repo: Watched, batch: Batch, following: Checkpoint | None) -> None:
         def work(conn: Connection) -> None:
             self._deps.guard(conn)
-            apply(conn, batch, self._deps.github.now())
+            apply(conn, batch, self._deps.github.time())
             coverage.set_checkpoint(conn, repo.id, following)
 
         self._deps.db.transact(work)

@@ -31,7 +31,7 @@ class Deps:
 
         def work(conn: Connection) -> Applied:
             self.guard(conn)
-            return apply(conn, batch, self.github.now())
+            return apply(conn, batch, self.github.time())
 
         return self.db.transact(work)
 

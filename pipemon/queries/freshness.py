@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 
 from pipemon.domain.times import bucket_start
 from pipemon.queries.scope import UNFINISHED
-from pipemon.store.schema import event_log, repositories, runs
+from pipemon.store.events import position
+from pipemon.store.schema import repositories, runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +37,20 @@ class RepositoryFreshness:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """The log's epoch and revision, and the freshness of every watched repository, at one moment of the database.
+    """Where the log stands, and the freshness of every watched repository, at one moment of the database.
 
     Compared by identity: a new read is a new snapshot.
     """
 
     epoch: str
     revision: int
+    last_id: int
     repositories: tuple[RepositoryFreshness, ...]
 
     def equals(self, other: "Snapshot") -> bool:
         """Whether both tell the same."""
-        mine = (self.epoch, self.revision, self.repositories)
-        return mine == (other.epoch, other.revision, other.repositories)
+        mine = (self.epoch, self.revision, self.last_id, self.repositories)
+        return mine == (other.epoch, other.revision, other.last_id, other.repositories)
 
     def names(self) -> dict[int, str]:
         """Return the watched repositories, name by id."""
@@ -75,7 +77,7 @@ class Reach:
 
 def read(conn: Connection) -> Snapshot:
     """Return how far the database has come."""
-    epoch, revision = conn.execute(sa.select(event_log.c.epoch, event_log.c.revision)).one()
+    end = position(conn)
     open_runs = (
         sa.select(runs.c.repository_id, runs.c.status, sa.func.count())
         .where(UNFINISHED, runs.c.deleted_at.is_(None))
@@ -91,8 +93,9 @@ def read(conn: Connection) -> Snapshot:
     watched = sa.select(*(repositories.c[name] for name in names)).where(repositories.c.watched)
     rows = conn.execute(watched.order_by(repositories.c.name))
     return Snapshot(
-        epoch,
-        revision,
+        end.epoch,
+        end.revision,
+        end.last_id,
         tuple(_freshness(row, running, unfinished) for row in rows),
     )
 

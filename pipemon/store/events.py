@@ -41,15 +41,20 @@ def bump_revision(conn: Connection) -> None:
 
 def append(conn: Connection, news: Sequence[Event], now: float) -> int:
     """Append the events that are not in the log yet, in this order; return how many. The log must be locked."""
-    known = _known_keys(conn, [event.dedupe_key for event in news])
-    fresh = {event.dedupe_key: event for event in news if event.dedupe_key not in known}
-    if not fresh:
+    found = fresh(conn, news)
+    if not found:
         return 0
-    moved = sa.update(event_log).values(last_id=event_log.c.last_id + len(fresh)).returning(event_log.c.last_id)
-    first_id = conn.execute(moved).scalar_one() - len(fresh) + 1
-    rows = [_row(event, first_id + offset, now) for offset, event in enumerate(fresh.values())]
+    moved = sa.update(event_log).values(last_id=event_log.c.last_id + len(found)).returning(event_log.c.last_id)
+    first_id = conn.execute(moved).scalar_one() - len(found) + 1
+    rows = [_row(event, first_id + offset, now) for offset, event in enumerate(found)]
     conn.execute(sa.insert(events), rows)
     return len(rows)
+
+
+def fresh(conn: Connection, news: Sequence[Event]) -> list[Event]:
+    """Return those of the events that are not in the log yet, each once."""
+    known = _known_keys(conn, [event.dedupe_key for event in news])
+    return list({event.dedupe_key: event for event in news if event.dedupe_key not in known}.values())
 
 
 def _known_keys(conn: Connection, keys: Sequence[str]) -> set[str]:
@@ -81,3 +86,20 @@ def list_after(conn: Connection, after: int, limit: int, types: Iterable[str] = 
     query = sa.select(events).where(events.c.id > after).order_by(events.c.id).limit(limit)
     wanted = list(types)
     return list(conn.execute(query.where(events.c.type.in_(wanted)) if wanted else query))
+
+
+def newest_id(conn: Connection, event_type: str) -> int | None:
+    """Return the id of the newest event of this type."""
+    query = sa.select(events.c.id).where(events.c.type == event_type).order_by(events.c.id.desc()).limit(1)
+    return conn.execute(query).scalar()
+
+
+def count_news(conn: Connection, after: int, until: int, types: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Return per repository the last id and the number of the events in (after, until] that are news of these types."""
+    query = (
+        sa.select(events.c.repository, sa.func.max(events.c.id), sa.func.count())
+        .where(events.c.id > after, events.c.id <= until, events.c.type.in_(list(types)), sa.not_(events.c.historic))
+        .group_by(events.c.repository)
+        .order_by(events.c.repository)
+    )
+    return {name: (last_id, count) for name, last_id, count in conn.execute(query)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from pipemon.domain.runs import Attempt, Job, Run
+from pipemon.domain.runs import QUEUED, Attempt, Job, Run
 from pipemon.store import rows
 from pipemon.store.schema import attempts, jobs, repositories, runs, workflows
 from pipemon.store.upsert import upsert
@@ -119,6 +119,19 @@ def list_unfinished(conn: Connection, repository_id: int) -> list[Unfinished]:
     for row in conn.execute(sa.select(*columns).where(ours, runs.c.status != "completed")):
         found[row.id] = Unfinished(*row)
     return [found[run_id] for run_id in sorted(found)]
+
+
+def count_active(conn: Connection, repository_id: int) -> tuple[int, int]:
+    """Return how many of the repository's runs are in progress, and how many are queued."""
+    query = (
+        sa.select(runs.c.status, sa.func.count())
+        .where(
+            runs.c.repository_id == repository_id, sa.text("runs.status <> 'completed'"), runs.c.deleted_at.is_(None)
+        )
+        .group_by(runs.c.status)
+    )
+    found = {status: count for status, count in conn.execute(query)}
+    return found.get("in_progress", 0), sum(found.get(status, 0) for status in QUEUED)
 
 
 def list_wanting(conn: Connection, repository_id: int, limit: int, since: int = 0) -> list[Wanting]:

@@ -84,6 +84,15 @@ BUILD = {
     "pull_requests": [int], "critical_path": [str],
     "repository": str, "actor": TEXT, "author": TEXT, "queue_seconds": WHOLE, "created_at": "time",
 }  # fmt: skip
+EVENTS = AS_OF | {
+    "events": [
+        {
+            "id": int, "type": str, "topic": str, "repository": str, "occurred_at": "time", "recorded_at": "time",
+            "historic": bool, "data": dict,
+        }
+    ],
+    "first_event_id": int, "last_event_id": int, "has_more": bool, "epoch": str,
+}  # fmt: skip
 ROOT = {"message": str, "version": str, "status": str, "docs": str, "dashboard": TEXT}
 HEALTH = {
     "status": str, "service": str, "timestamp": "time", "version": str, "data_state": str,
@@ -95,6 +104,7 @@ SHAPES = {
     "/api/v1/pipeline/metrics": METRICS,
     "/api/v1/pipeline/recent": RECENT,
     "/api/v1/builds": BUILDS,
+    "/api/v1/events": EVENTS,
     "/": ROOT,
     "/health": HEALTH,
 }

@@ -24,6 +24,7 @@ NEEDED = {
     "/api/v1/pipeline/recent": "read",
     "/api/v1/builds": "read",
     "/api/v1/builds/<id:build_id>": "read",
+    "/api/v1/events": "read",
 }
 PROBES = {"/probe/operate": "operate", "/probe/admin": "admin"}
 GRANTED = {"reader": "read", "operator": "operate", "boss": "admin", None: "none", "wrong": None}

@@ -44,7 +44,7 @@ def test_a_run_and_its_events_are_stored_as_one(database: Database, repo: int) -
     run = a_run(repository="octo/shop", status="in_progress")
     put(database, Batch(repo, live_since=0, runs=(Sighting(run),)))
     assert stored(database, run.id) == run
-    assert log_of(database) == [(1, "build_queued", False), (2, "build_started", False)]
+    assert log_of(database) == [(1, "build_queued", False), (2, "build_started", False), (3, "pipeline_updated", False)]
 
 
 def test_applying_again_changes_nothing(database: Database, repo: int) -> None:
@@ -78,7 +78,7 @@ def test_a_failure_in_the_middle_leaves_neither_state_nor_event(database: Databa
 def test_ids_have_no_gap_after_a_rollback(database: Database, repo: int) -> None:
     test_a_failure_in_the_middle_leaves_neither_state_nor_event(database, repo)
     put(database, Batch(repo, live_since=0, runs=(Sighting(a_run(repository="octo/shop", status="queued")),)))
-    assert [event_id for event_id, _, _ in log_of(database)] == [1]
+    assert [event_id for event_id, _, _ in log_of(database)] == [1, 2]
 
 
 def test_history_is_logged_and_marked(database: Database, repo: int) -> None:
@@ -117,8 +117,7 @@ def test_progress_is_told_as_jobs_end(database: Database, repo: int) -> None:
     first, second = a_job(run, status="completed", conclusion="success"), a_job(run, status="in_progress")
     put(database, Batch(repo, live_since=0, runs=(Sighting(run),), jobs=(JobList(run.id, 1, (first, second)),)))
     with database.read() as conn:
-        last = events.list_after(conn, 0, 100)[-1]
-    assert last.type == "build_progress"
+        (last,) = events.list_after(conn, 0, 100, ["build_progress"])
     assert (json.loads(last.data)["jobs_completed"], json.loads(last.data)["jobs_total"]) == (1, 2)
 
 
@@ -143,7 +142,9 @@ def test_tombstone_keeps_history_and_is_taken_back_when_the_run_is_seen(database
     put(database, Batch(repo, 0, runs=(Sighting(run),)))
     with database.read() as conn:
         assert runs.list_ids(conn, repo, 0, 2**40) == {run.id}
-    assert [kind for _, kind, _ in log_of(database)][-2:] == ["build_deleted", "build_updated"]
+    assert [kind for _, kind, _ in log_of(database)][-4:] == [
+        "build_deleted", "pipeline_updated", "build_updated", "pipeline_updated",
+    ]  # fmt: skip
 
 
 def test_W1_histories_in_any_order_end_alike_and_fold_to_the_state(database: Database, repo: int) -> None:

@@ -16,7 +16,7 @@ def one(name: str, read_at: int | None, due_by: int | None, running: int = 0) ->
 
 
 def snapshot(*repositories: RepositoryFreshness) -> Snapshot:
-    return Snapshot("e", 1, repositories)
+    return Snapshot("e", 1, 1, repositories)
 
 
 @pytest.mark.parametrize(
