@@ -33,8 +33,8 @@ log = telemetry.logger(__name__)
 LEASE_SECONDS = 20.0
 # An answer can only differ after this long; a socket or a dashboard does not notice it.
 SNAPSHOT_SECONDS = 0.25
-# A history step is one call; with GitHub's latency this stays below its calls per minute.
-BACKFILL_STEPS_PER_SECOND = 8
+# Stays below GitHub's calls per minute, also where it answers at once.
+BACKFILL_CALLS_PER_SECOND = 8
 DISCOVER_SECONDS = 3600
 
 
@@ -169,16 +169,17 @@ class Background:
 
     def _fill(self) -> None:
         """Read history for about a second: the sweep first, since it finds what is true now."""
-        started, steps = time.monotonic(), 0
+        started, calls = time.monotonic(), 0
         while self.leads and not self._stopping and time.monotonic() - started < 1.0:
-            if self._work.unhurried and steps >= BACKFILL_STEPS_PER_SECOND:
+            if self._work.unhurried and calls >= BACKFILL_CALLS_PER_SECOND:
                 return
             try:
-                if not (self._sweep.step() or self._backfill.step()):
-                    return
+                made = int(self._sweep.step()) or self._backfill.step()
             except LimitReached:
                 return
-            steps += 1
+            if not made:
+                return
+            calls += made
 
     def _move(self) -> None:
         if self.leads:

@@ -13,7 +13,7 @@ from pipemon import telemetry
 from pipemon.domain.coverage import Range, missing
 from pipemon.github.errors import GitHubError, LimitReached
 from pipemon.ingest.apply import Batch, Sighting, apply
-from pipemon.ingest.reader import Deps, Turns, read_attempt
+from pipemon.ingest.reader import Deps, Turns, read_attempts
 from pipemon.store import coverage, repositories, runs
 from pipemon.store.coverage import Checkpoint
 from pipemon.store.repositories import Watched
@@ -21,6 +21,8 @@ from pipemon.store.repositories import Watched
 log = telemetry.logger(__name__)
 
 CAP = 1000
+# Jobs of so many attempts are stored as one: a transaction each would take longer than the reading.
+JOBS_PER_STEP = 25
 FIRST_WINDOW_SECONDS = 7 * 86400
 LONGEST_WINDOW_SECONDS = 64 * 86400
 SHORTEST_WINDOW_SECONDS = 60
@@ -57,10 +59,11 @@ class Backfill:
         self._turn = 0
         self._turns = Turns(clock)
 
-    def step(self) -> bool:
-        """Read one page, or one attempt's jobs, of the repository whose turn it is; False with nothing to do.
+    def step(self) -> int:
+        """Read one page, or some attempts' jobs, of the repository whose turn it is.
 
-        Raises LimitReached where GitHub's budget leaves nothing for history now.
+        Returns how many calls that took, at least 1 where anything was done; 0 with nothing to do. Raises LimitReached
+        where GitHub's budget leaves nothing for history now.
         """
         with self._deps.db.read() as conn:
             watched = [repo for repo in repositories.list_watched(conn) if repo.last_success_at is not None]
@@ -68,11 +71,11 @@ class Backfill:
         self._turn += 1
         for offset in range(len(ready)):
             repo = ready[(self._turn + offset) % len(ready)]
-            if self._try(repo, self._step_pages):
-                return True
-        return any(self._try(repo, self._step_jobs) for repo in ready)
+            if calls := self._try(repo, self._step_pages):
+                return calls
+        return next((calls for repo in ready if (calls := self._try(repo, self._step_jobs))), 0)
 
-    def _try(self, repo: Watched, step: Callable[[Watched], bool]) -> bool:
+    def _try(self, repo: Watched, step: Callable[[Watched], int]) -> int:
         try:
             return step(repo)
         except LimitReached:
@@ -80,7 +83,7 @@ class Backfill:
         except GitHubError as error:
             self._again_at[repo.id] = self._clock() + 60
             log.warning("backfill put off", repository=repo.name, error=str(error))
-            return False
+            return 0
 
     def _step_pages(self, repo: Watched) -> bool:
         """Read the next page of the window under way, or begin the next window."""
@@ -150,14 +153,12 @@ class Backfill:
         if count < CAP // 4:
             self._window_seconds[repo.id] = min(length * 2, LONGEST_WINDOW_SECONDS)
 
-    def _step_jobs(self, repo: Watched) -> bool:
-        """Read the jobs of the newest run that lacks them."""
+    def _step_jobs(self, repo: Watched) -> int:
+        """Read the jobs of the newest runs that lack them."""
         with self._deps.db.read() as conn:
             wanting = runs.list_wanting(conn, repo.id, limit=50)
-        ready = self._turns.take(wanting, most=1)
-        for attempt in ready:
-            read_attempt(self._deps, repo, attempt, "backfill")
-        return bool(ready)
+        ready = self._turns.take(wanting, most=JOBS_PER_STEP)
+        return read_attempts(self._deps, repo, ready, "backfill")
 
 
 def progress(conn: Connection, days: int, now: int) -> list[Progress]:

@@ -13,7 +13,7 @@ from pipemon.github.errors import BadToken, GitHubError, LimitReached, NotFound
 from pipemon.ingest import active
 from pipemon.ingest.apply import Batch, Sighting
 from pipemon.ingest.plan import Budget, Floors, Pace, Plan, load_of, make_plan
-from pipemon.ingest.reader import Deps, Turns, etag_of, read_attempt
+from pipemon.ingest.reader import Deps, Turns, etag_of, read_attempts
 from pipemon.store import coverage, repositories, runs
 from pipemon.store.repositories import PollOutcome, Watched
 
@@ -166,8 +166,7 @@ class Poller:
         with self._deps.db.read() as conn:
             since = (repo.last_success_at or 0) - 3600
             wanting = runs.list_wanting(conn, repo.id, limit=50, since=since)
-        for attempt in self._turns.take(wanting, most=10):
-            read_attempt(self._deps, repo, attempt, "poll")
+        read_attempts(self._deps, repo, self._turns.take(wanting, most=10), "poll")
 
     def _succeeded(self, repo: Watched, pace: Pace) -> None:
         pace.errors = 0

@@ -63,19 +63,38 @@ def etag_of(key: str, etag: str | None) -> dict[str, str]:
     return {} if etag is None else {key: etag}
 
 
-def read_attempt(deps: Deps, repo: Watched, wanting: Wanting, purpose: str) -> None:
-    """Read an attempt that is over: itself unless its end is known, and all its jobs; store both as one.
+def read_attempts(deps: Deps, repo: Watched, wanting: Iterable[Wanting], purpose: str) -> int:
+    """Read attempts that are over, with all their jobs, and store them as one; return how many calls that took.
 
-    What GitHub does not know any more (404, 410) is stored as read: asking again would not bring it back.
+    Where GitHub refuses one of them, those before it are stored, and the error is raised.
     """
-    runs: tuple[Sighting, ...] = ()
+    before = deps.github.counts.calls
+    runs: list[Sighting] = []
+    jobs: list[JobList] = []
+    try:
+        for one in wanting:
+            seen, listed = _read_attempt(deps, repo, one, purpose)
+            runs += seen
+            jobs.append(listed)
+    finally:
+        if jobs:
+            live_since = repo.live_since if purpose == "poll" else None
+            deps.apply(Batch(repo.id, live_since, runs=tuple(runs), jobs=tuple(jobs)))
+    return deps.github.counts.calls - before
+
+
+def _read_attempt(deps: Deps, repo: Watched, wanting: Wanting, purpose: str) -> tuple[list[Sighting], JobList]:
+    """Read an attempt, itself unless its end is known, and its jobs.
+
+    What GitHub does not know any more (404, 410) counts as read: asking again would not bring it back.
+    """
+    runs: list[Sighting] = []
     run_id, attempt = wanting.run_id, wanting.run_attempt
     jobs = JobList(run_id, attempt, (), complete=True)
     try:
         if wanting.status != "completed":
-            runs = (Sighting(deps.github.attempt(repo.name, run_id, attempt, purpose=purpose), by_id=True),)
+            runs.append(Sighting(deps.github.attempt(repo.name, run_id, attempt, purpose=purpose), by_id=True))
         jobs = deps.github.jobs(repo.name, run_id, attempt, live=False, purpose=purpose).jobs or jobs
     except (NotFound, Gone):
         pass
-    live_since = repo.live_since if purpose == "poll" else None
-    deps.apply(Batch(repo.id, live_since, runs=runs, jobs=(jobs,)))
+    return runs, jobs

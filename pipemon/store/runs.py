@@ -130,7 +130,7 @@ def count_active(conn: Connection, repository_id: int) -> tuple[int, int]:
         )
         .group_by(runs.c.status)
     )
-    found = {status: count for status, count in conn.execute(query)}
+    found: dict[str, int] = dict(conn.execute(query).all())
     return found.get("in_progress", 0), sum(found.get(status, 0) for status in QUEUED)
 
 
