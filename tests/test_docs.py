@@ -9,7 +9,9 @@ import pytest
 
 from config import Settings
 from pipemon import cli, telemetry
+from pipemon.api.schemas.events import LoggedEvent
 from pipemon.app import create_app
+from pipemon.domain.events import TYPES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -146,3 +148,9 @@ def test_nginx_upgrades_on_ws_only_and_clears_what_pipemon_would_trust() -> None
     assert key is not None
     assert all(part in key[1] for part in ("$request_uri", "$credential"))
     assert "$api_key" not in key[1]
+
+
+def test_every_event_is_described() -> None:
+    text = (ROOT / "docs" / "events.md").read_text()
+    assert [name for name in TYPES if f"`{name}`" not in text] == []
+    assert [field for field in LoggedEvent().fields if f"`{field}`" not in text] == []
