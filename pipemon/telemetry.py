@@ -188,6 +188,10 @@ METRICS = (
     ),
     Metric("github_rejected_answers_total", "counter", ("route",), "Answers of GitHub that could not be believed."),
     Metric("github_cache_errors_total", "counter", ("kind",), "Times the cache of GitHub's answers could not be used."),
+    Metric("live_clients", "gauge", (), "WebSocket clients that are connected."),
+    Metric("live_frames_total", "counter", (), "Events sent to WebSocket clients."),
+    Metric("live_reads_total", "counter", (), "Times the event log was read for WebSocket clients."),
+    Metric("live_resyncs_total", "counter", ("reason",), "Clients told that the events they asked for are not held."),
     Metric("job_errors_total", "counter", ("job",), "Rounds of a background job that ended with an unexpected error."),
 )
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

@@ -69,17 +69,17 @@ def read_attempts(deps: Deps, repo: Watched, wanting: Iterable[Wanting], purpose
     Where GitHub refuses one of them, those before it are stored, and the error is raised.
     """
     before = deps.github.counts.calls
-    runs: list[Sighting] = []
+    seen: list[Sighting] = []
     jobs: list[JobList] = []
     try:
         for one in wanting:
-            seen, listed = _read_attempt(deps, repo, one, purpose)
-            runs += seen
+            itself, listed = _read_attempt(deps, repo, one, purpose)
+            seen += itself
             jobs.append(listed)
     finally:
         if jobs:
             live_since = repo.live_since if purpose == "poll" else None
-            deps.apply(Batch(repo.id, live_since, runs=tuple(runs), jobs=tuple(jobs)))
+            deps.apply(Batch(repo.id, live_since, runs=tuple(seen), jobs=tuple(jobs)))
     return deps.github.counts.calls - before
 
 
@@ -88,13 +88,13 @@ def _read_attempt(deps: Deps, repo: Watched, wanting: Wanting, purpose: str) -> 
 
     What GitHub does not know any more (404, 410) counts as read: asking again would not bring it back.
     """
-    runs: list[Sighting] = []
+    itself: list[Sighting] = []
     run_id, attempt = wanting.run_id, wanting.run_attempt
     jobs = JobList(run_id, attempt, (), complete=True)
     try:
         if wanting.status != "completed":
-            runs.append(Sighting(deps.github.attempt(repo.name, run_id, attempt, purpose=purpose), by_id=True))
+            itself.append(Sighting(deps.github.attempt(repo.name, run_id, attempt, purpose=purpose), by_id=True))
         jobs = deps.github.jobs(repo.name, run_id, attempt, live=False, purpose=purpose).jobs or jobs
     except (NotFound, Gone):
         pass
-    return runs, jobs
+    return itself, jobs

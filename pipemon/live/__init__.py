@@ -1,0 +1,1 @@
+"""Tells sockets what happens, from the event log."""
