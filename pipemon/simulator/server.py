@@ -19,6 +19,7 @@ from pipemon.simulator import habits
 from pipemon.simulator.changes import Changes, truth
 from pipemon.simulator.control import control
 from pipemon.simulator.faults import Fault, spoilt, told_length, trickle
+from pipemon.simulator.hooks import Hooks
 from pipemon.simulator.limits import Counters, Limits
 from pipemon.simulator.plans import DAY
 from pipemon.simulator.render import Renderer
@@ -56,7 +57,8 @@ class Simulator:
         self._faults: list[Fault] = []
         self._etags: dict[str, str] = {}
         self._random = random.Random(seed)
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        self.hooks = Hooks(self, seed)
         self._changes = Changes(self.repositories, journal)
 
     def now(self) -> int:
@@ -69,8 +71,10 @@ class Simulator:
 
     def order(self, what: str, repository: str, **details: Any) -> list[int]:
         """Change the world now: add, finish, cancel, rerun, delete, pin, rename. Returns the runs' ids."""
-        with self._lock:
-            return self._changes.order(self.now(), what, repository, **details)
+        with self.lock:
+            ids = self._changes.order(self.now(), what, repository, **details)
+            self.hooks.touch(self.repositories[repository.split("/")[-1]], ids)
+            return ids
 
     def add_runs(self, repository: str, count: int = 1, **pinned: Any) -> list[int]:
         """Add runs that begin now (`seconds=0`: they go on until finished)."""
@@ -134,7 +138,7 @@ class Simulator:
         body = environ["wsgi.input"].read(length) if length else b""
         if path.startswith("/_sim"):
             return control(self, path, environ.get("QUERY_STRING", ""), body, start)
-        with self._lock:
+        with self.lock:
             return self._answer(environ, path, start)
 
     def _answer(self, environ: dict[str, Any], path: str, start: Start) -> Iterable[bytes]:

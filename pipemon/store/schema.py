@@ -270,9 +270,10 @@ deliveries = sa.Table(
     sa.Column("size_bytes", sa.Integer, nullable=False, default=0),  # of the body as it is stored
     sa.Column("body", sa.LargeBinary),  # zlib; dropped when it has been of no use for a while
     sa.Index(
-        "ix_deliveries_waiting",
+        "ix_deliveries_waiting",  # covers the count and the size of what waits
         "id",
         "due_at",
+        "size_bytes",
         sqlite_where=sa.text("result IS NULL"),
         postgresql_where=sa.text("result IS NULL"),
     ),

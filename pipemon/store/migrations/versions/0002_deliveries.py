@@ -31,7 +31,7 @@ def upgrade() -> None:
         batch_op.create_index("ix_deliveries_received", ["received_at"], unique=False)
         batch_op.create_index(
             "ix_deliveries_waiting",
-            ["id", "due_at"],
+            ["id", "due_at", "size_bytes"],
             unique=False,
             sqlite_where=sa.text("result IS NULL"),
             postgresql_where=sa.text("result IS NULL"),
