@@ -37,6 +37,7 @@ def create_app(settings: Settings) -> Flask:
         health=make_health(db, github, background),
         limits=lambda: github.limits,
         github=github,
+        wake=background.wake,
     )
     app = Flask("pipemon", static_folder=None)
     app.extensions["pipemon"] = services

@@ -5,6 +5,7 @@ APScheduler only keeps time here: what is due stands in the database, so that a 
 
 import logging
 import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,10 +19,12 @@ from pipemon import telemetry
 from pipemon.github.client import GitHub
 from pipemon.github.errors import GitHubError, LimitReached
 from pipemon.ingest.backfill import Backfill
+from pipemon.ingest.deliveries import Deliveries
 from pipemon.ingest.plan import Floors, Plan
 from pipemon.ingest.poll import Poller
 from pipemon.ingest.reader import Deps
 from pipemon.ingest.sweep import Sweep
+from pipemon.ingest.told import Told
 from pipemon.store import repositories, state
 from pipemon.store.engine import Database
 from pipemon.store.engine import DatabaseError as StoreError
@@ -35,6 +38,8 @@ SNAPSHOT_SECONDS = 0.25
 # A history step is one call; with GitHub's latency this stays below its calls per minute.
 BACKFILL_STEPS_PER_SECOND = 8
 DISCOVER_SECONDS = 3600
+# Deliveries that another process has stored are found after this long; our own at once.
+LISTEN_SECONDS = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +67,11 @@ class Background:
         self._sidecar = None if work.db.path is None else Sidecar(work.db.path)
         self._discover_at = 0.0
         self._ticked_at: float | None = None
+        self._told = Told(time.monotonic)
         deps = Deps(work.db, work.github, self._guard)
         self._poller = Poller(deps, work.floors, time.monotonic, work.news_max_age_seconds)
+        self._deliveries = Deliveries(deps, self._told, work.news_max_age_seconds)
+        self._woken = threading.Event()
         self._sweep = Sweep(deps, time.monotonic)
         self._backfill = Backfill(deps, work.backfill_days, time.monotonic)
         self._scheduler = BackgroundScheduler(
@@ -94,6 +102,7 @@ class Background:
             (self._renew, LEASE_SECONDS / 4),
             (self._poll, 1.0),
             (self._fill, 1.0),
+            (self._deliver, 1.0),
             (self._snapshot, SNAPSHOT_SECONDS),
             (self._note_position, 1.0),
         ]
@@ -106,11 +115,16 @@ class Background:
     def stop(self) -> None:
         """Stop the clock and give the lease back; what is being read ends by itself and is refused if it is late."""
         self._stopping = True
+        self._woken.set()
         self._scheduler.shutdown(wait=False)
         lease, self._lease = self._lease, None
         if lease is not None:
             with suppress(StoreError):
                 self._work.db.transact(lambda conn: state.release_lease(conn, lease))
+
+    def wake(self) -> None:
+        """Say that a delivery was committed: it is applied at once where this process holds the lease."""
+        self._woken.set()
 
     def _guarded(self, job: Callable[[], None]) -> Callable[[], None]:
         """Return the job with its errors told: one that raises must not end the clock."""
@@ -176,6 +190,15 @@ class Background:
             except LimitReached:
                 return
             steps += 1
+
+    def _deliver(self) -> None:
+        """Apply what was delivered, and listen for more until the next round begins."""
+        while not self._stopping:
+            self._woken.clear()
+            while self.leads and not self._stopping and self._deliveries.step():
+                time.sleep(0)  # requests go first
+            if not self._woken.wait(LISTEN_SECONDS):
+                return
 
     def _note_position(self) -> None:
         if self._sidecar is not None:

@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from pipemon.api import arguments, auth, bodies, builds, docs, errors, openapi, pipeline, system
+from pipemon.api import arguments, auth, bodies, builds, docs, errors, openapi, pipeline, system, webhooks
 from pipemon.api.conditional import Conditional
 from pipemon.api.edge import Edge
 from pipemon.api.services import Services
@@ -17,7 +17,7 @@ def register(app: Flask, services: Services) -> None:
     app.url_map.merge_slashes = False
     app.url_map.converters["id"] = arguments.IdConverter
     api = openapi.make_api(app)
-    for blueprint in (pipeline.bp, builds.bp, system.bp):
+    for blueprint in (pipeline.bp, builds.bp, webhooks.bp, system.bp):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.bp)
     errors.register(app, services.clock)

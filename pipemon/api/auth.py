@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 from flask import Flask, request
 
 from config import Settings
+from pipemon.api import signature
 from pipemon.api.errors import refuse
 from pipemon.api.services import services
 
@@ -17,6 +18,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 # Each may do what those before it may.
 SCOPES = ("none", "read", "operate", "admin")
+# Of a route that no key opens: GitHub signs what it sends there.
+SIGNATURE = "signature"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class UnknownKey(Exception):
 
 
 def scope(name: str) -> Callable[[View], View]:
-    """Declare the scope that a view needs."""
+    """Declare the scope that a view needs, or that a signature stands in its place."""
 
     def mark(view: View) -> View:
         view.scope = name  # type: ignore[attr-defined]
@@ -102,7 +105,7 @@ def caller() -> Identity:
 def register(app: Flask) -> None:
     """Guard every route; raise RuntimeError where one has not declared its scope. Call it after the last route."""
     for rule in app.url_map.iter_rules():
-        if getattr(app.view_functions[rule.endpoint], "scope", None) not in SCOPES:
+        if getattr(app.view_functions[rule.endpoint], "scope", None) not in (*SCOPES, SIGNATURE):
             raise RuntimeError(f"the route {rule.rule} declares no scope")
 
     @app.before_request
@@ -114,6 +117,9 @@ def register(app: Flask) -> None:
             return
         needed = cast(Any, app.view_functions[request.url_rule.endpoint]).scope
         if needed == "none":
+            return
+        if needed == SIGNATURE:
+            signature.check()
             return
         found = caller()
         request.environ["pipemon.facts"]["caller"] = found.name

@@ -15,6 +15,8 @@ from pipemon.github.errors import BadAnswer
 from pipemon.github.fields import Document, an_object, document, is_id, part, text
 
 LARGEST_BYTES = 25 * 1024 * 1024  # GitHub sends no payload above that
+# A run or job takes some ten kilobytes. What is as large as this is not parsed: it would hold everything else up.
+LARGEST_READ = 2 * 1024 * 1024
 PREFIX = b"sha256="
 SIGNATURE_BYTES = len(PREFIX) + 64
 
@@ -74,6 +76,8 @@ def envelope(event: str, body: bytes) -> Envelope:
     """Return who and what a delivery is about; BadAnswer where a body that has to be read is not JSON."""
     if event not in EVENTS:
         return Envelope(event, why="this event is not used here")
+    if len(body) > LARGEST_READ:
+        return Envelope(event, why=f"the body is larger than {LARGEST_READ} bytes")
     payload = document(body)
     if not isinstance(payload, dict):
         return Envelope(event, why="the body is no object")
