@@ -69,7 +69,7 @@ class Background:
         self._ticked_at: float | None = None
         self._told = Told(time.monotonic)
         deps = Deps(work.db, work.github, self._guard)
-        self._poller = Poller(deps, work.floors, time.monotonic, work.news_max_age_seconds)
+        self._poller = Poller(deps, work.floors, time.monotonic, work.news_max_age_seconds, told=self._told)
         self._deliveries = Deliveries(deps, self._told, work.news_max_age_seconds)
         self._woken = threading.Event()
         self._sweep = Sweep(deps, time.monotonic)
