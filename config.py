@@ -49,7 +49,7 @@ class Settings:
     github_app_installation_id: str | None = _is(
         "", check.optional(check.word("[0-9]{1,18}", "the installation's number"))
     )
-    github_webhook_secret: Secret | None = _is("", check.secret(check.word(".+", "a text in one line")), hidden=True)
+    github_webhook_secret: tuple[Secret, ...] = _is("", check.secrets, hidden=True)
     slack_webhook_url: Secret | None = _is("", check.secret(check.safe_address), hidden=True)
     slack_analytics_webhook_url: Secret | None = _is("", check.secret(check.safe_address), hidden=True)
     registry: str = _is("ghcr.io", check.word(r"[A-Za-z0-9.:/_-]+", "a registry's host name"))
@@ -102,7 +102,8 @@ class Settings:
 
     def secrets(self) -> tuple[Secret, ...]:
         """Return every configured secret, for those who must never show one."""
-        found = [value for item in fields(self) if isinstance(value := getattr(self, item.name), Secret)]
+        values = [getattr(self, item.name) for item in fields(self)]
+        found = [value for value in (*values, *self.github_webhook_secret) if isinstance(value, Secret)]
         password = urlsplit(self.database_url).password
         return (*found, *(Secret(text) for text in {password, unquote(password)} if text)) if password else tuple(found)
 

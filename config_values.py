@@ -63,6 +63,14 @@ def secret(one: Callable[[str], str]) -> Callable[[str], Secret | None]:
     return lambda text: Secret(one(text)) if text else None
 
 
+def secrets(text: str) -> tuple[Secret, ...]:
+    """Return a secret, or two of which both count while the one takes the other's place."""
+    found = list_of(word(".+", "a text in one line, or two with a comma between"))(text)
+    if len(found) > 2:
+        raise ValueError("one secret, or two (the new and the old one) with a comma between")
+    return tuple(Secret(one) for one in found)
+
+
 def list_of(one: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
     """Return the check of a comma list: each part once, order kept."""
 

@@ -6,6 +6,7 @@ monkey.patch_all()
 # ruff: noqa: E402
 import ctypes
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from pipemon.cli import key_entry, new_key, open_database
 from pipemon.store.engine import DatabaseError
 from pipemon.store.upgrade import upgrade
 
+MOST_DESCRIPTORS = 65_536
 EXIT_WRONG_SETTINGS, EXIT_UNUSABLE_DATABASE, EXIT_NO_SIMULATOR = 2, 3, 4
 WATCH_SECONDS = 0.2
 SIMULATOR_START_SECONDS = 30
@@ -77,6 +79,7 @@ loglevel = settings.log_level.lower()
 def on_starting(server: Any) -> None:
     """Bring the database up to date; without anything configured, start the simulator."""
     telemetry.configure_logging(settings.log_level, settings.secrets())
+    raise_descriptor_limit()
     try:
         db = open_database(settings)
         upgrade(db)
@@ -101,6 +104,13 @@ def start_demo() -> None:
         f"An API key for this demo, shown this once: {key}\n"
         f"Try it:  curl -H 'X-API-Key: {key}' 'http://127.0.0.1:{settings.port}/api/v1/pipeline/overview'"
     )
+
+
+def raise_descriptor_limit() -> None:
+    """Take as many file descriptors as the system lets us: a WebSocket client is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if most == resource.RLIM_INFINITY else min(most, MOST_DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def when_ready(server: Any) -> None:

@@ -1,5 +1,6 @@
 """Wires everything once: settings in, the WSGI application out."""
 
+import resource
 import time
 from collections.abc import Callable
 
@@ -8,16 +9,27 @@ from flask import Flask
 import pipemon.api
 from config import Settings
 from pipemon import telemetry
+from pipemon.api.live import authenticate
 from pipemon.api.services import Services, SnapshotSource
 from pipemon.background import Background, Work
 from pipemon.github.auth import AppToken, PersonalToken, TokenSource
 from pipemon.github.budget import Gate, Limits
 from pipemon.github.client import GitHub
 from pipemon.ingest.plan import Floors
+from pipemon.live.feed import Feed
+from pipemon.live.hub import Hub
+from pipemon.live.hub import run as run_hub
+from pipemon.live.session import Live
+from pipemon.live.socket import RESTART
 from pipemon.queries import freshness
 from pipemon.store import repositories, state
 from pipemon.store.engine import Database
 from pipemon.store.engine import DatabaseError as StoreError
+
+# Above this, one process would be too slow to tell all of them at once.
+MOST_CLIENTS = 20_000
+# The database, GitHub, files, and requests under way.
+SPARE_DESCRIPTORS = 1200
 
 
 def create_app(settings: Settings) -> Flask:
@@ -28,7 +40,14 @@ def create_app(settings: Settings) -> Flask:
     if settings.repositories:
         db.transact(lambda conn: repositories.watch(conn, settings.repositories))
     snapshots = SnapshotSource(lambda: _snapshot(db), time.monotonic)
-    background = Background(make_work(settings, db, github, snapshots.refresh))
+    hub = Hub(most_clients())
+    feed = Feed(db, hub, snapshots.refresh)
+    db.committed = feed.wake
+    background = Background(
+        make_work(settings, db, github, snapshots.refresh),
+        followers=(feed.run, lambda: run_hub(hub)),
+        farewell=lambda: hub.close_all(RESTART, "restart: reconnect and resume"),
+    )
     services = Services(
         settings=settings,
         db=db,
@@ -37,12 +56,26 @@ def create_app(settings: Settings) -> Flask:
         health=make_health(db, github, background),
         limits=lambda: github.limits,
         github=github,
+        wake=background.wake,
     )
     app = Flask("pipemon", static_folder=None)
     app.extensions["pipemon"] = services
     app.extensions["pipemon.background"] = background
+    app.extensions["pipemon.live"] = Live(
+        hub, feed, authenticate(settings, db, github.time), lambda: _watched(snapshots), github.time
+    )
     pipemon.api.register(app, services)
     return app
+
+
+def most_clients() -> int:
+    """Return how many WebSocket clients one process takes: descriptors are left for all else."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return max(100, min(MOST_CLIENTS, allowed - SPARE_DESCRIPTORS))
+
+
+def _watched(snapshots: SnapshotSource) -> frozenset[str]:
+    return frozenset(name.lower() for name in snapshots.current().names().values())
 
 
 def make_github(settings: Settings, db: Database) -> GitHub:

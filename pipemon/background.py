@@ -5,12 +5,14 @@ APScheduler only keeps time here: what is due stands in the database, so that a 
 
 import logging
 import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
+import gevent
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import Connection
 
@@ -18,11 +20,13 @@ from pipemon import telemetry
 from pipemon.github.client import GitHub
 from pipemon.github.errors import GitHubError, LimitReached
 from pipemon.ingest.backfill import Backfill
+from pipemon.ingest.deliveries import Deliveries
 from pipemon.ingest.movements import Movements
 from pipemon.ingest.plan import Floors, Plan
 from pipemon.ingest.poll import Poller
 from pipemon.ingest.reader import Deps
 from pipemon.ingest.sweep import Sweep
+from pipemon.ingest.told import Told
 from pipemon.store import repositories, state
 from pipemon.store.engine import Database
 from pipemon.store.engine import DatabaseError as StoreError
@@ -36,6 +40,8 @@ SNAPSHOT_SECONDS = 0.25
 # Stays below GitHub's calls per minute, also where it answers at once.
 BACKFILL_CALLS_PER_SECOND = 8
 DISCOVER_SECONDS = 3600
+# Deliveries that another process has stored are found after this long; our own at once.
+LISTEN_SECONDS = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +61,27 @@ class Work:
 class Background:
     """The jobs of one process. Every process keeps its snapshot fresh; only the lease holder reads GitHub."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(
+        self,
+        work: Work,
+        followers: Sequence[Callable[[], None]] = (),
+        farewell: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`followers` run in every process as long as it lives; `farewell` is called when it stops."""
         self._work = work
+        self._followers = followers
+        self._farewell = farewell
         self._holder = f"{socket.gethostname()}:{uuid4().hex[:8]}"
         self._lease: state.Lease | None = None
         self._stopping = False
         self._sidecar = None if work.db.path is None else Sidecar(work.db.path)
         self._discover_at = 0.0
         self._ticked_at: float | None = None
+        self._told = Told(time.monotonic)
         deps = Deps(work.db, work.github, self._guard)
-        self._poller = Poller(deps, work.floors, time.monotonic, work.news_max_age_seconds)
+        self._poller = Poller(deps, work.floors, time.monotonic, work.news_max_age_seconds, told=self._told)
+        self._deliveries = Deliveries(deps, self._told, work.news_max_age_seconds)
+        self._woken = threading.Event()
         self._sweep = Sweep(deps, time.monotonic)
         self._movements = Movements(deps)
         self._backfill = Backfill(deps, work.backfill_days, time.monotonic)
@@ -97,6 +114,7 @@ class Background:
             (self._poll, 1.0),
             (self._fill, 1.0),
             (self._move, 1.0),
+            (self._deliver, 1.0),
             (self._snapshot, SNAPSHOT_SECONDS),
             (self._note_position, 1.0),
         ]
@@ -105,15 +123,23 @@ class Background:
         # A round that takes longer than its interval is usual here, and the next one waits for it: no warning.
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
         self._scheduler.start()
+        for follower in self._followers:
+            gevent.spawn(follower)
 
     def stop(self) -> None:
         """Stop the clock and give the lease back; what is being read ends by itself and is refused if it is late."""
         self._stopping = True
+        self._farewell()
+        self._woken.set()
         self._scheduler.shutdown(wait=False)
         lease, self._lease = self._lease, None
         if lease is not None:
             with suppress(StoreError):
                 self._work.db.transact(lambda conn: state.release_lease(conn, lease))
+
+    def wake(self) -> None:
+        """Say that a delivery was committed: it is applied at once where this process holds the lease."""
+        self._woken.set()
 
     def _guarded(self, job: Callable[[], None]) -> Callable[[], None]:
         """Return the job with its errors told: one that raises must not end the clock."""
@@ -184,6 +210,15 @@ class Background:
     def _move(self) -> None:
         if self.leads:
             self._movements.step()
+
+    def _deliver(self) -> None:
+        """Apply what was delivered, and listen for more until the next round begins."""
+        while not self._stopping:
+            self._woken.clear()
+            while self.leads and not self._stopping and self._deliveries.step():
+                time.sleep(0)  # requests go first
+            if not self._woken.wait(LISTEN_SECONDS):
+                return
 
     def _note_position(self) -> None:
         if self._sidecar is not None:

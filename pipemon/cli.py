@@ -25,6 +25,7 @@ from pipemon.store.engine import Database, DatabaseError
 from pipemon.store.upgrade import check as check_schema
 from pipemon.store.upgrade import upgrade
 
+SHORTEST_SECRET = 16
 # Only what `flask` hangs the commands on; the service is made by wsgi.py.
 app = Flask("pipemon", static_folder=None)
 keys = AppGroup("keys", help="Keys for the API.")
@@ -115,7 +116,7 @@ def check() -> None:
         settings = Settings.from_env()
         db = open_database(settings)
     try:
-        findings = [_check_database(db), _check_slack(settings)]
+        findings = [_check_database(db), _check_webhooks(settings), _check_slack(settings)]
         findings += _check_github(settings, db, usable=findings[0].fine and _exists(db))
     finally:
         db.close()
@@ -137,6 +138,20 @@ def _check_database(db: Database) -> Finding:
 
 def _exists(db: Database) -> bool:
     return db.path is None or db.path.exists()
+
+
+def _check_webhooks(settings: Settings) -> Finding:
+    found = settings.github_webhook_secret
+    if not found:
+        return Finding("webhooks", True, "not set; with a GITHUB_WEBHOOK_SECRET GitHub may tell at once what changes")
+    shown = " and ".join(map(str, found))
+    short = any(len(secret.reveal()) < SHORTEST_SECRET for secret in found)
+    advice = f"; shorter than {SHORTEST_SECRET} characters is easy to guess" if short else ""
+    return Finding("webhooks", True, f"set ({shown}){advice}; deliveries go to {_delivery_address(settings)}")
+
+
+def _delivery_address(settings: Settings) -> str:
+    return f"{settings.public_url or 'https://your-public-address'}/api/v1/webhooks/github"
 
 
 def _check_slack(settings: Settings) -> Finding:

@@ -192,6 +192,22 @@ METRICS = (
     Metric("live_frames_total", "counter", (), "Events sent to WebSocket clients."),
     Metric("live_reads_total", "counter", (), "Times the event log was read for WebSocket clients."),
     Metric("live_resyncs_total", "counter", ("reason",), "Clients told that the events they asked for are not held."),
+    Metric(
+        "webhook_deliveries_total",
+        "counter",
+        ("event", "answer"),
+        "Webhook deliveries answered; answer says with what.",
+    ),
+    Metric(
+        "webhook_results_total",
+        "counter",
+        ("event", "result"),
+        "Webhook deliveries applied, ignored later, or given up.",
+    ),
+    Metric("webhook_deliveries_waiting", "gauge", (), "Webhook deliveries that are stored and not applied yet."),
+    Metric(
+        "webhook_delay_seconds", "histogram", (), "Seconds from a delivery's arrival to its effect in the database."
+    ),
     Metric("job_errors_total", "counter", ("job",), "Rounds of a background job that ended with an unexpected error."),
 )
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

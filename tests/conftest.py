@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from pipemon.store.engine import Database
 from pipemon.store.upgrade import upgrade
 from tests.builders import T0
+from tests.live.client import OPEN
 
 
 @dataclass
@@ -124,3 +125,10 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     finally:
         db.close()
     _run_sql(_at(template, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(autouse=True)
+def _no_socket_is_left() -> Iterator[None]:
+    yield
+    while OPEN:
+        OPEN.pop().close()

@@ -24,7 +24,7 @@ DEFAULTS = {
     "github_app_id": None,
     "github_app_private_key": None,
     "github_app_installation_id": None,
-    "github_webhook_secret": None,
+    "github_webhook_secret": (),
     "slack_webhook_url": None,
     "slack_analytics_webhook_url": None,
     "registry": "ghcr.io",
@@ -332,3 +332,12 @@ def test_the_public_name_is_an_allowed_host() -> None:
 def test_the_analytics_channel_defaults_to_the_first() -> None:
     found = settings(SLACK_WEBHOOK_URL="https://hooks.slack.com/a")
     assert found.slack_analytics_webhook_url == found.slack_webhook_url
+
+
+def test_two_webhook_secrets_count_while_one_takes_the_others_place() -> None:
+    found = settings(GITHUB_WEBHOOK_SECRET="the new one, the old one")
+    assert [secret.reveal() for secret in found.github_webhook_secret] == ["the new one", "the old one"]
+    assert set(found.github_webhook_secret) <= set(found.secrets())
+    with pytest.raises(SettingsError, match="one secret, or two") as refused:
+        settings(GITHUB_WEBHOOK_SECRET="canary-one,canary-two,canary-three")
+    assert "canary" not in str(refused.value)

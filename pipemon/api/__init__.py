@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from pipemon.api import arguments, auth, bodies, builds, docs, errors, events, openapi, pipeline, system
+from pipemon.api import arguments, auth, bodies, builds, docs, errors, events, live, openapi, pipeline, system, webhooks
 from pipemon.api.conditional import Conditional
 from pipemon.api.edge import Edge
 from pipemon.api.services import Services
@@ -17,9 +17,11 @@ def register(app: Flask, services: Services) -> None:
     app.url_map.merge_slashes = False
     app.url_map.converters["id"] = arguments.IdConverter
     api = openapi.make_api(app)
-    for blueprint in (pipeline.bp, builds.bp, events.bp, system.bp):
+    for blueprint in (pipeline.bp, builds.bp, events.bp, live.bp, webhooks.bp, system.bp):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.bp)
+    app.config["SOCK_SERVER_OPTIONS"] = {"thread_class": live.NoThread}
+    app.register_blueprint(live.socket_bp)
     errors.register(app, services.clock)
     # In this order: nobody learns anything of a route's parameters or bodies without its scope.
     auth.register(app)

@@ -55,13 +55,21 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         """Make the function answer GET (and HEAD) of this path."""
         return cast(Decorator, super().get(rule))
 
+    def post(self, rule: str) -> Decorator:
+        """Make the function answer POST of this path."""
+        return cast(Decorator, super().post(rule))
+
+    def doc(self, **documentation: object) -> Decorator:
+        """Document what no schema here says."""
+        return cast(Decorator, super().doc(**documentation))
+
     def takes(self, schema: type[Arguments]) -> Decorator:
         """Hand the query's parameters to the function, as its first argument."""
         return cast(Decorator, self.arguments(schema, location="query"))
 
-    def returns(self, schema: object, **documentation: object) -> Decorator:
+    def returns(self, schema: object, status: int = 200, **documentation: object) -> Decorator:
         """Give out what the function returns in this shape."""
-        return cast(Decorator, self.response(200, schema, **documentation))
+        return cast(Decorator, self.response(status, schema, **documentation))
 
     def also(self, status: int, schema: object = None, **documentation: object) -> Decorator:
         """Document another answer."""

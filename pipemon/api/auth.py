@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 from flask import Flask, request
 
 from config import Settings
+from pipemon.api import signature
 from pipemon.api.errors import refuse
 from pipemon.api.services import services
 
@@ -17,6 +18,9 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 # Each may do what those before it may.
 SCOPES = ("none", "read", "operate", "admin")
+READING = ("GET", "HEAD")
+# Of a route that no key opens: GitHub signs what it sends there.
+SIGNATURE = "signature"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class UnknownKey(Exception):
 
 
 def scope(name: str) -> Callable[[View], View]:
-    """Declare the scope that a view needs."""
+    """Declare the scope that a view needs, or that a signature stands in its place."""
 
     def mark(view: View) -> View:
         view.scope = name  # type: ignore[attr-defined]
@@ -69,10 +73,16 @@ def identify(environ: Mapping[str, Any], settings: Settings) -> Identity:
     if sent is None:
         is_open = reads_are_open(settings)
         return Identity("anonymous", "read" if is_open else "none", is_open)
-    found = _find(hashlib.sha256(sent).hexdigest().encode(), settings)
+    found = identify_key(sent, settings)
     if found is None:
         raise UnknownKey
-    return Identity(found.name, found.scope, found.logs or found.scope != "read")
+    return found
+
+
+def identify_key(sent: bytes, settings: Settings) -> Identity | None:
+    """Return whose key this is; None where it is none of ours."""
+    found = _find(hashlib.sha256(sent).hexdigest().encode(), settings)
+    return None if found is None else Identity(found.name, found.scope, found.logs or found.scope != "read")
 
 
 def _sent_key(environ: Mapping[str, Any]) -> bytes | None:
@@ -102,7 +112,7 @@ def caller() -> Identity:
 def register(app: Flask) -> None:
     """Guard every route; raise RuntimeError where one has not declared its scope. Call it after the last route."""
     for rule in app.url_map.iter_rules():
-        if getattr(app.view_functions[rule.endpoint], "scope", None) not in SCOPES:
+        if getattr(app.view_functions[rule.endpoint], "scope", None) not in (*SCOPES, SIGNATURE):
             raise RuntimeError(f"the route {rule.rule} declares no scope")
 
     @app.before_request
@@ -115,10 +125,15 @@ def register(app: Flask) -> None:
         needed = cast(Any, app.view_functions[request.url_rule.endpoint]).scope
         if needed == "none":
             return
+        if needed == SIGNATURE:
+            signature.check()
+            return
         found = caller()
         request.environ["pipemon.facts"]["caller"] = found.name
-        if found.may(needed):
+        # Where reads are open, writes are not.
+        keyless = found.name == "anonymous"
+        if found.may(needed) and not (keyless and request.method not in READING):
             return
-        if found.name == "anonymous":
+        if keyless:
             refuse(401, "A key is needed.", headers={"WWW-Authenticate": 'Bearer realm="pipemon"'})
         refuse(403, f"This key may not do that: the scope {needed} is needed.")

@@ -2,6 +2,7 @@
 
 from flask import Flask, request
 
+from pipemon.api.auth import SIGNATURE
 from pipemon.api.errors import refuse
 
 LARGEST_BYTES = 64 * 1024
@@ -16,6 +17,8 @@ def register(app: Flask) -> None:
     def check() -> None:
         if request.url_rule is None:
             return
+        if getattr(app.view_functions[request.url_rule.endpoint], "scope", None) == SIGNATURE:
+            return  # read, bounded and found right already: it has rules of its own
         too_large = f"The body is larger than {LARGEST_BYTES} bytes."
         if (request.content_length or 0) > LARGEST_BYTES:
             refuse(413, too_large)

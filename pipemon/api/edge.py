@@ -64,6 +64,8 @@ class Edge:
                 start("204 No Content", allowed)
                 return []
             answer: Iterable[bytes] = self._inner(environ, start)
+        except StopIteration:
+            raise  # how the WebSocket tells gunicorn that the socket is in other hands now
         except Exception as error:
             # Flask answers its own; this is a guard or the cache that failed, and then nobody gets through.
             log.error("unexpected error before the views", exc_info=error)

@@ -22,6 +22,12 @@ KEYS: dict[str, dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
+SIGNED: dict[str, Any] = {
+    "signature": {
+        "type": "apiKey", "in": "header", "name": "X-Hub-Signature-256",
+        "description": "sha256= and the HMAC-SHA256 of the body, in hex, as GitHub makes it of the webhook's secret.",
+    }
+}  # fmt: skip
 
 # What every route may answer beside its own, by the component that describes it.
 COMMON = {
@@ -31,6 +37,7 @@ COMMON = {
     "503": "SERVICE_UNAVAILABLE",
 }
 KEYED = {"401": "UNAUTHORIZED", "403": "FORBIDDEN"}
+REFUSALS = {"none": {}, "signature": {"401": "UNAUTHORIZED"}}
 
 
 class Api(flask_smorest.Api):  # type: ignore[misc]
@@ -64,14 +71,14 @@ def make_api(app: Flask) -> Api:
 def complete(app: Flask, api: Api, services: Services) -> bytes:
     """Return the finished document as JSON."""
     spec = cast(APISpec, api.spec)
-    for name, scheme in KEYS.items():
+    for name, scheme in (KEYS | SIGNED).items():
         spec.components.security_scheme(name, scheme)
     document = spec.to_dict()
     views = {_path(rule.rule): app.view_functions[rule.endpoint] for rule in app.url_map.iter_rules()}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             if method in ("get", "post", "put", "delete"):
-                _complete(path, operation, cast(Any, views[path]).scope)
+                _complete(path, method, operation, cast(Any, views[path]).scope)
     _limit_pages(document, services)
     responses = document["components"].setdefault("responses", {})
     for name in {**COMMON, **KEYED}.values():
@@ -83,17 +90,19 @@ def _path(rule: str) -> str:
     return rule.replace("<id:", "{").replace("<", "{").replace(">", "}")
 
 
-def _complete(path: str, operation: dict[str, Any], scope: str) -> None:
+def _complete(path: str, method: str, operation: dict[str, Any], scope: str) -> None:
     operation["operationId"] = "_".join(part.strip("{}") for part in path.split("/") if part) or "root"
     for parameter in operation.get("parameters", []):
         _plain(parameter["schema"])
     answers = operation["responses"]
-    for status, name in {**COMMON, **(KEYED if scope != "none" else {})}.items():
+    for status, name in {**COMMON, **REFUSALS.get(scope, KEYED)}.items():
         answers.setdefault(status, {"$ref": f"#/components/responses/{name}"})
-    if scope != "none":
+    if scope == "signature":
+        operation["security"] = [{name: []} for name in SIGNED]
+    elif scope != "none":
         # An empty requirement first: reads are open on loopback.
         operation["security"] = [*([{}] if scope == "read" else []), *({name: []} for name in KEYS)]
-    if path.startswith("/api/v1/") and "200" in answers:
+    if method == "get" and path.startswith("/api/v1/") and "200" in answers:
         tag = {"schema": {"type": "string"}, "description": "Weak; send it back as If-None-Match."}
         answers["200"].setdefault("headers", {})["ETag"] = tag
         answers["304"] = {"description": "Nothing has changed since the ETag that was sent."}

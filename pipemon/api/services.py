@@ -63,6 +63,7 @@ class Services:
     health: Callable[[], Health]
     limits: Callable[[], Any]
     github: Any = None
+    wake: Callable[[], None] = lambda: None  # called when a delivery is committed
 
 
 def services() -> Services:

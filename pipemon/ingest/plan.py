@@ -26,10 +26,15 @@ class Floors:
         """The shortest interval at which one running build is read by id."""
         return 3 * self.active_seconds
 
+    @property
+    def told(self) -> "Floors":
+        """Those of a repository whose changes are delivered: reading only looks whether something was missed."""
+        return Floors(max(self.active_seconds, self.idle_seconds), 5 * self.idle_seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What there is to read, and what a read has cost lately.
+    """What there is to read, and what a read has cost lately. `told_*`: where deliveries tell what changes.
 
     `*_cost`: calls of one read that count against the limit (a 304 does not); `*_calls`: all calls of it.
     """
@@ -43,6 +48,9 @@ class Load:
     idle_calls: float = 2.0
     detail_cost: float = 2.0
     seconds_per_call: float = 0.15
+    told_active: int = 0
+    told_idle: int = 0
+    told_unfinished: int = 0
 
 
 @dataclass(slots=True)
@@ -56,6 +64,7 @@ class Pace:
     cost: float = 1.0  # those that count against the limit, smoothed
     errors: int = 0
     identified: bool = False
+    told: bool = False  # its changes are delivered
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +77,24 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The intervals in force, in seconds, and why they are longer than the floors (None: they are not)."""
+    """The intervals in force, in seconds, and why they are longer than the floors (None: they are not).
+
+    `told` are those of repositories whose changes are delivered.
+    """
 
     active_seconds: float
     idle_seconds: float
     detail_seconds: float
     why: str | None = None
+    told: "Plan | None" = None
+
+    def of(self, pace: Pace) -> "Plan":
+        """Return the intervals of one repository."""
+        return self.told if pace.told and self.told is not None else self
+
+    def interval(self, pace: Pace) -> float:
+        """Return the seconds from one read of a repository's lists to the next."""
+        return self.of(pace).active_seconds if pace.active else self.of(pace).idle_seconds
 
 
 def load_of(paces: Iterable[Pace], seconds_per_call: float) -> Load:
@@ -81,7 +102,15 @@ def load_of(paces: Iterable[Pace], seconds_per_call: float) -> Load:
     paces = list(paces)
     busy = [pace for pace in paces if pace.active]
     idle = [pace for pace in paces if not pace.active]
-    usual = Load(len(busy), len(idle), sum(pace.unfinished for pace in paces))
+    told = [pace for pace in paces if pace.told]
+    usual = Load(
+        active=sum(not pace.told for pace in busy),
+        idle=sum(not pace.told for pace in idle),
+        unfinished=sum(pace.unfinished for pace in paces if not pace.told),
+        told_active=sum(pace.active for pace in told),
+        told_idle=sum(not pace.active for pace in told),
+        told_unfinished=sum(pace.unfinished for pace in told),
+    )
     return replace(
         usual,
         active_cost=_mean([pace.cost for pace in busy], usual.active_cost),
@@ -95,21 +124,32 @@ def load_of(paces: Iterable[Pace], seconds_per_call: float) -> Load:
 def make_plan(load: Load, budget: Budget, floors: Floors) -> Plan:
     """Return the shortest intervals that budget, time and rate allow. Detail is stretched before runs are."""
     allowed = max(budget.left, 0.0) * SHARE / max(budget.seconds, 60.0)
-    lists = load.active * load.active_cost / floors.active_seconds + load.idle * load.idle_cost / floors.idle_seconds
-    details = load.unfinished * load.detail_cost / floors.detail_seconds
+    lists = _lists(load, floors, load.active_cost, load.idle_cost)
+    details = load.detail_cost * _details(load, floors)
     for_details = max(allowed - lists, allowed / 4)
     detail_stretch = _ratio(details, for_details)
+    calls = _lists(load, floors, load.active_calls, load.idle_calls) + 2 * _details(load, floors) / detail_stretch
     factors = {
         "GitHub's budget": _ratio(lists, allowed - min(details, for_details)),
-        "the time a read takes": _ratio(_calls(load, floors, detail_stretch) * load.seconds_per_call, MOST_BUSY),
-        "GitHub's calls per minute": _ratio(_calls(load, floors, detail_stretch), MOST_CALLS_PER_SECOND),
+        "the time a read takes": _ratio(calls * load.seconds_per_call, MOST_BUSY),
+        "GitHub's calls per minute": _ratio(calls, MOST_CALLS_PER_SECOND),
     }
     why, stretch = max(factors.items(), key=lambda item: item[1])
+    found = _stretched(floors, stretch, detail_stretch, why if stretch > 1 else None)
+    told = load.told_active + load.told_idle
+    if not told:
+        return found
+    reconciled = f"deliveries tell what changes in {told} of {told + load.active + load.idle} repositories"
+    told_why = reconciled if found.why is None else f"{reconciled}; {found.why}"
+    return replace(found, why=told_why, told=_stretched(floors.told, stretch, detail_stretch, told_why))
+
+
+def _stretched(floors: Floors, stretch: float, detail_stretch: float, why: str | None) -> Plan:
     return Plan(
         active_seconds=min(floors.active_seconds * stretch, LONGEST_SECONDS),
         idle_seconds=min(floors.idle_seconds * stretch, LONGEST_SECONDS),
         detail_seconds=min(floors.detail_seconds * max(stretch, detail_stretch), LONGEST_SECONDS),
-        why=why if stretch > 1 else None,
+        why=why,
     )
 
 
@@ -122,7 +162,14 @@ def _ratio(wanted: float, allowed: float) -> float:
     return max(1.0, wanted / max(allowed, 1e-6))
 
 
-def _calls(load: Load, floors: Floors, detail_stretch: float) -> float:
-    """Return all calls per second at the floors, the free ones included."""
-    lists = load.active * load.active_calls / floors.active_seconds + load.idle * load.idle_calls / floors.idle_seconds
-    return lists + 2 * load.unfinished / (floors.detail_seconds * detail_stretch)
+def _lists(load: Load, floors: Floors, of_active: float, of_idle: float) -> float:
+    """Return what reading all lists at the floors takes per second, by what one read takes."""
+    told = floors.told
+    active = load.active / floors.active_seconds + load.told_active / told.active_seconds
+    idle = load.idle / floors.idle_seconds + load.told_idle / told.idle_seconds
+    return active * of_active + idle * of_idle
+
+
+def _details(load: Load, floors: Floors) -> float:
+    """Return how many running builds are read by id per second at the floors."""
+    return load.unfinished / floors.detail_seconds + load.told_unfinished / floors.told.detail_seconds

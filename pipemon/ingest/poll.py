@@ -14,6 +14,7 @@ from pipemon.ingest import active
 from pipemon.ingest.apply import Batch, Sighting
 from pipemon.ingest.plan import Budget, Floors, Pace, Plan, load_of, make_plan
 from pipemon.ingest.reader import Deps, Turns, etag_of, read_attempts
+from pipemon.ingest.told import Told
 from pipemon.store import coverage, repositories, runs
 from pipemon.store.repositories import PollOutcome, Watched
 
@@ -35,7 +36,13 @@ class Poller:
     """Reads the watched repositories. `clock` gives seconds for intervals; moments of data are GitHub's."""
 
     def __init__(
-        self, deps: Deps, floors: Floors, clock: Callable[[], float], news_max_age_seconds: int = 3600, seed: int = 0
+        self,
+        deps: Deps,
+        floors: Floors,
+        clock: Callable[[], float],
+        news_max_age_seconds: int = 3600,
+        seed: int = 0,
+        told: Told | None = None,
     ) -> None:
         self._deps = deps
         self._floors = floors
@@ -43,6 +50,7 @@ class Poller:
         self._news_max_age = news_max_age_seconds
         self._random = random.Random(seed)
         self._paces: dict[int, Pace] = {}
+        self._told = told or Told(clock)
         self._reader = active.ActiveRuns(deps, clock)
         self._turns = Turns(clock, pause_seconds=30)
         self.plan = Plan(floors.active_seconds, floors.idle_seconds, floors.detail_seconds)
@@ -53,6 +61,7 @@ class Poller:
         with self._deps.db.read() as conn:
             watched = repositories.list_watched(conn)
         self._paces = {repo.id: self._paces.get(repo.id) or Pace() for repo in watched}
+        self._listen(started)
         load = load_of(self._paces.values(), self._deps.github.counts.seconds_per_call)
         self.plan = make_plan(load, self._budget(), self._floors)
         due = [repo for repo in watched if self._paces[repo.id].due_at <= started]
@@ -62,6 +71,15 @@ class Poller:
                 break
             done += 1
         return done
+
+    def _listen(self, now: float) -> None:
+        """Take over of which repositories deliveries tell, and in which something has begun to move."""
+        moved = self._told.take_moved()
+        for repo_id, pace in self._paces.items():
+            pace.told = self._told.holds(repo_id)
+            if repo_id in moved and not pace.active:
+                pace.active = True
+                pace.due_at = min(pace.due_at, now + self.plan.interval(pace))
 
     def _poll(self, repo: Watched) -> bool:
         """Read one repository; False where no other call may follow now."""
@@ -92,7 +110,7 @@ class Poller:
         after = self._deps.github.counts
         pace.calls += 0.2 * (after.calls - before.calls - pace.calls)
         pace.cost += 0.2 * (after.counted - before.counted - pace.cost)
-        self._reader.read(repo, self.plan.detail_seconds)
+        self._reader.read(repo, self.plan.of(pace).detail_seconds)
         self._read_ended(repo)
 
     def _identify(self, repo: Watched) -> None:
@@ -111,6 +129,7 @@ class Poller:
             self._record(repo, first, live_since, covered)
             return repo_now
         pages, reached = self._walk(repo, first)
+        self._look_for_untold(repo, pages)
         news_since = None if repo.last_success_at is None or live_since == first.as_of else live_since
         for page in reversed(pages[1:]):
             self._deps.apply(Batch(repo.id, news_since, runs=_sightings(page)))
@@ -158,6 +177,7 @@ class Poller:
         for status, key in keys.items():
             page = self._deps.github.runs_with_status(repo.name, status, applied_etag=applied.get(key))
             if not page.unchanged:
+                self._look_for_untold(repo, [page])
                 batch = Batch(repo.id, repo.live_since, runs=_sightings(page), etags=etag_of(key, page.etag))
                 self._deps.apply(batch)
 
@@ -172,10 +192,14 @@ class Poller:
         pace.errors = 0
         pace.due_at = self._clock() + self._interval(repo) * self._random.uniform(0.95, 1.05)
 
+    def _look_for_untold(self, repo: Watched, pages: list[RunPage]) -> None:
+        """Where deliveries are relied on: rely on them no more once a page shows what none of them has told."""
+        pace, seen = self._paces[repo.id], [run for page in pages for run in page.runs]
+        pace.told = pace.told and not self._told.misses(self._deps.db, repo.id, seen, pages[0].as_of)
+
     def _interval(self, repo: Watched) -> float:
         """Return the seconds to the repository's next read, by whether something moves in it."""
-        pace = self._paces[repo.id]
-        return self.plan.active_seconds if pace.active else self.plan.idle_seconds
+        return self.plan.interval(self._paces[repo.id])
 
     def _assess(self, repo: Watched) -> None:
         """Find out whether something moves in the repository; what is told of its next read follows from this."""

@@ -6,12 +6,13 @@ The descriptor is taken out of gunicorn's hands, so that an idle client costs a 
 does not take at once is kept, up to a cap; over the cap the client is told to come back and resume.
 """
 
+import _socket
 import os
-import socket
 import struct
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from gevent import get_hub
 from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
@@ -46,12 +47,13 @@ class Connection:
     """A shaken-hands WebSocket on a descriptor of its own. `on_text` gets whole messages, `on_end` the close code."""
 
     __slots__ = (
-        "_backlog", "_closing", "_on_end", "_on_text", "_proto", "_reader", "_size", "_sock", "_text", "_text_size", "_writer",
-        "blocked_since", "code", "drained", "heard", "until",
+        "_backlog", "_closing", "_on_end", "_on_text", "_proto", "_reader", "_size", "_sock", "_text", "_text_size",
+        "_writer", "blocked_since", "code", "drained", "heard", "until",
     )  # fmt: skip
 
     def __init__(self, fileno: int, on_text: Callable[[str], None], on_end: Callable[[int], None]) -> None:
-        self._sock = socket.socket(fileno=os.dup(fileno))
+        # Not gevent's: that one would wait, and costs more.
+        self._sock = _socket.socket(fileno=os.dup(fileno))
         self._sock.setblocking(False)
         self._on_text, self._on_end = on_text, on_end
         self._proto: FrameProtocol | None = None
@@ -59,14 +61,14 @@ class Connection:
         self._text_size = 0
         self._backlog: deque[bytes] | None = None
         self._size = 0
-        self._writer = None
+        self._writer: Any = None
         self._closing = False
         self.code = 1006  # until one of both sides says another
         self.heard = True  # since the last ping
         self.until = 0.0
         self.blocked_since: float | None = None
         self.drained: Callable[[], None] | None = None
-        self._reader = get_hub().loop.io(self._sock.fileno(), READ)
+        self._reader: Any = get_hub().loop.io(self._sock.fileno(), READ)
         self._reader.start(self._read)
 
     @property
@@ -193,7 +195,7 @@ class Connection:
 
     def _half_close(self) -> None:
         try:
-            self._sock.shutdown(socket.SHUT_WR)
+            self._sock.shutdown(_socket.SHUT_WR)
         except OSError:
             self.end()
 

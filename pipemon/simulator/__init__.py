@@ -8,11 +8,12 @@ It shares no code with the rest of pipemon, so that a wrong algorithm can't agre
         sim.advance(30)
         sim.order("finish", "shop", run=run, conclusion="failure")
         sim.order_fault("status", route="/actions/runs$", status=502, times=3)
-        sim.counters(), sim.truth("shop")
+        sim.hooks.aim("http://127.0.0.1:8000/api/v1/webhooks/github", "secret", dropped=0.3)
+    sim.counters(), sim.hooks.counters(), sim.truth("shop")
 
 As a process: `python -m pipemon.simulator --port 9100 --size demo`; then the same by POST to `/_sim/order`, `/_sim/fault`,
-`/_sim/faults/clear`, `/_sim/advance`, `/_sim/exhaust`, `/_sim/revoke`, `/_sim/lag`, `/_sim/counters/reset`, and by GET
-from `/_sim/counters` and `/_sim/truth?repo=`.
+`/_sim/faults/clear`, `/_sim/advance`, `/_sim/exhaust`, `/_sim/revoke`, `/_sim/lag`, `/_sim/hooks`, `/_sim/counters/reset`,
+and by GET from `/_sim/counters`, `/_sim/hooks/counters` and `/_sim/truth?repo=`.
 """
 
 from pipemon.simulator.habits import OWNER

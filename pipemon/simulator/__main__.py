@@ -42,6 +42,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--journal", type=Path, help="where ordered changes are kept")
     parser.add_argument("--rate-limit", type=int, help="calls an hour; GitHub's 5000, in the demo a million")
     parser.add_argument("--token", help="the only token that is accepted")
+    parser.add_argument("--webhook-url", help="where signed deliveries of what happens are sent")
+    parser.add_argument("--webhook-secret", default="", help="what they are signed with: made up, like all else here")
     given = parser.parse_args(arguments)
     sim = Simulator(
         size=given.size, seed=given.seed, speed=given.speed, journal=given.journal, rate_limit=given.rate_limit or (1_000_000 if given.size == "demo" else 5000),
@@ -53,6 +55,8 @@ def main(arguments: Sequence[str]) -> None:
     # Accepted connections take it over: headers and body are two writes, and the second would wait 40 ms.
     server.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sim.at(f"http://127.0.0.1:{server.server_port}")
+    if given.webhook_url:
+        sim.hooks.aim(given.webhook_url, given.webhook_secret)
     print(f"simulator listening on {sim.base}", flush=True)
     if given.size == "demo" and not given.repositories:
         gevent.spawn(_pulse, sim)

@@ -23,6 +23,8 @@ def control(sim: "Simulator", path: str, query: str, body: bytes, start: Callabl
         "/_sim/advance": lambda: sim.advance(given["seconds"]),
         "/_sim/exhaust": sim.exhaust,
         "/_sim/revoke": lambda: sim.revoke(given["token"]),
+        "/_sim/hooks": lambda: sim.hooks.aim(**given),
+        "/_sim/hooks/counters": sim.hooks.counters,
         "/_sim/lag": lambda: setattr(sim, "index_lag", given["seconds"]),
     }
     found = deeds.get(path)

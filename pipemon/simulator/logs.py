@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from pipemon.simulator.plans import PlannedJob, PlannedRun
-from pipemon.simulator.render import job_spans
+from pipemon.simulator.render import job_spans, split_job_id
 
 if TYPE_CHECKING:
     from pipemon.simulator.server import Simulator
@@ -112,6 +112,18 @@ def storage(sim: "Simulator", path: str, environ: dict[str, Any], start: Callabl
     elif asked.get("sig") != _sign(what, until) or sim.now() > until:
         status, raw = "403 Forbidden", b"AuthenticationFailed: the signature is not valid, or not any more"
     else:
-        kind, raw = sim.stored_log(what)
+        kind, raw = _stored(sim, what)
     start(status, [("Content-Type", kind), ("Content-Length", str(len(raw)))])
     return [raw]
+
+
+def _stored(sim: "Simulator", what: str) -> tuple[str, bytes]:
+    """Return the content type and bytes of a log that an address was made for."""
+    name, kind, *numbers = what.split("/")
+    runs = sim.repositories[name].runs
+    if kind == "job":
+        run_id, number, index = split_job_id(int(numbers[0]))
+        job = next(job for job in runs[run_id].attempts[number - 1].jobs if job.index == index)
+        return "text/plain; charset=utf-8", job_text(runs[run_id], job).encode()
+    run = runs[int(numbers[0])]
+    return "application/zip", run_zip(run, run.attempts[int(numbers[1]) - 1].jobs)

@@ -19,9 +19,10 @@ from pipemon.simulator import habits, logs
 from pipemon.simulator.changes import Changes, truth
 from pipemon.simulator.control import control
 from pipemon.simulator.faults import Fault, spoilt, told_length, trickle
+from pipemon.simulator.hooks import Hooks
 from pipemon.simulator.limits import Counters, Limits
 from pipemon.simulator.plans import DAY
-from pipemon.simulator.render import Renderer, split_job_id
+from pipemon.simulator.render import Renderer
 from pipemon.simulator.routes import Routes
 from pipemon.simulator.serving import serve
 from pipemon.simulator.world import HISTORY_DAYS, Repository
@@ -56,7 +57,8 @@ class Simulator:
         self._faults: list[Fault] = []
         self._etags: dict[str, str] = {}
         self._random = random.Random(seed)
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        self.hooks = Hooks(self, seed)
         self._changes = Changes(self.repositories, journal)
 
     def now(self) -> int:
@@ -69,8 +71,10 @@ class Simulator:
 
     def order(self, what: str, repository: str, **details: Any) -> list[int]:
         """Change the world now: add, finish, cancel, rerun, delete, pin, rename. Returns the runs' ids."""
-        with self._lock:
-            return self._changes.order(self.now(), what, repository, **details)
+        with self.lock:
+            ids = self._changes.order(self.now(), what, repository, **details)
+            self.hooks.touch(self.repositories[repository.split("/")[-1]], ids)
+            return ids
 
     def add_runs(self, repository: str, count: int = 1, **pinned: Any) -> list[int]:
         """Add runs that begin now (`seconds=0`: they go on until finished)."""
@@ -118,17 +122,6 @@ class Simulator:
         repo, now = self.repositories[repository.split("/")[-1]], self.now()
         return [truth(repo.runs[run_id], now) for _, run_id in repo.at(now)]
 
-    def stored_log(self, what: str) -> tuple[str, bytes]:
-        """Return the content type and bytes of a log that an address was made for."""
-        name, kind, *numbers = what.split("/")
-        runs = self.repositories[name].runs
-        if kind == "job":
-            run_id, number, index = split_job_id(int(numbers[0]))
-            job = next(job for job in runs[run_id].attempts[number - 1].jobs if job.index == index)
-            return "text/plain; charset=utf-8", logs.job_text(runs[run_id], job).encode()
-        run = runs[int(numbers[0])]
-        return "application/zip", logs.run_zip(run, run.attempts[int(numbers[1]) - 1].jobs)
-
     def serve(self, port: int = 0) -> AbstractContextManager[str]:
         """Serve on a loopback port from a thread of this process; give the address."""
         return serve(self, port)
@@ -147,7 +140,7 @@ class Simulator:
             return control(self, path, environ.get("QUERY_STRING", ""), body, start)
         if path.startswith("/_storage/"):
             return logs.storage(self, path, environ, start)
-        with self._lock:
+        with self.lock:
             return self._answer(environ, path, start)
 
     def _answer(self, environ: dict[str, Any], path: str, start: Start) -> Iterable[bytes]:

@@ -46,6 +46,7 @@ class Database:
         self.dialect = self.url.get_backend_name()
         self.path = Path(self.url.database or "") if self.dialect == "sqlite" else None
         self._patience = patience_seconds
+        self.committed: Callable[[], object] = lambda: None  # called after each commit of ours; it must not block
         self._turn = threading.Lock()
         self._idle: deque[sqlite3.Connection] = deque()
         if self.dialect == "sqlite":
@@ -133,7 +134,8 @@ class Database:
                 if rebuilds and self.dialect == "sqlite":
                     _check_foreign_keys(conn)
                 conn.commit()
-                return result
+            self.committed()
+            return result
         finally:
             self._turn.release()
 

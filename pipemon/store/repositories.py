@@ -48,6 +48,15 @@ def list_watched(conn: Connection) -> list[Watched]:
     return [Watched(*row) for row in conn.execute(query)]
 
 
+def find_watched(conn: Connection, github_id: int | None, name: str | None) -> int | None:
+    """Return our id of the watched repository that GitHub calls so; by name only where its own id was never read."""
+    table = repositories.c
+    same_name = sa.func.lower(table.name) == (name or "").lower()
+    same = sa.or_(table.github_id == github_id, sa.and_(table.github_id.is_(None), same_name))
+    found: int | None = conn.execute(sa.select(table.id).where(table.watched, same)).scalars().first()
+    return found
+
+
 def list_errors(conn: Connection) -> list[tuple[str, str | None]]:
     """Return the watched repositories with why each could not be read last, None where it could."""
     query = sa.select(repositories.c.name, repositories.c.last_error).where(repositories.c.watched)

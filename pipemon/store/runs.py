@@ -60,6 +60,14 @@ def load_marks(conn: Connection, run_ids: Iterable[int]) -> dict[int, tuple[int 
     return {row.id: (row.missing_since, row.deleted_at) for row in marked}
 
 
+def get_standing(conn: Connection, run_id: int) -> str:
+    """Return "unknown" for a run that is not stored, "missing" for one that GitHub denied by id, else "known"."""
+    row = conn.execute(sa.select(runs.c.missing_since).where(runs.c.id == run_id)).one_or_none()
+    if row is None:
+        return "unknown"
+    return "known" if row.missing_since is None else "missing"
+
+
 def put_runs(conn: Connection, repository_id: int, changed: Mapping[int, tuple[Run, Attempt]]) -> None:
     """Insert or update runs, each with its latest attempt."""
     upsert(conn, runs, [rows.run_row(run, latest, repository_id) for run, latest in changed.values()])

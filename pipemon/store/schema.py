@@ -250,3 +250,41 @@ leases = sa.Table(
     sa.Column("token", sa.BigInteger, nullable=False),
     sa.Column("expires_at", sa.Float(53), nullable=False),
 )
+
+# GitHub's webhook deliveries, in the order of their arrival: stored before they are answered, applied behind.
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("guid", sa.Text, nullable=False, unique=True),  # X-GitHub-Delivery: the same when it is sent again
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("action", sa.Text),
+    sa.Column("repository", sa.Text),  # owner/name as it was told
+    sa.Column("repository_id", sa.BigInteger),  # ours; none where it is not watched
+    sa.Column("received_at", sa.Float(53), nullable=False),
+    sa.Column("applied_at", sa.Float(53)),  # when the result was committed
+    sa.Column("due_at", sa.Float(53), nullable=False),  # not taken before
+    sa.Column("tries", sa.Integer, nullable=False, default=0),
+    sa.Column("result", sa.Text),  # applied, kept, ignored, failed; none while it waits
+    sa.Column("why", sa.Text),
+    sa.Column("size_bytes", sa.Integer, nullable=False, default=0),  # of the body as it is stored
+    sa.Column("body", sa.LargeBinary),  # zlib; dropped when it has been of no use for a while
+    sa.Index(
+        "ix_deliveries_waiting",  # covers the count and the size of what waits
+        "id",
+        "due_at",
+        "size_bytes",
+        sqlite_where=sa.text("result IS NULL"),
+        postgresql_where=sa.text("result IS NULL"),
+    ),
+    sa.Index("ix_deliveries_received", "received_at"),
+)
+
+# Tickets for the WebSocket: one use, one minute.
+live_tickets = sa.Table(
+    "live_tickets",
+    metadata,
+    sa.Column("hash", sa.Text, primary_key=True),  # hex SHA-256 of the ticket
+    sa.Column("caller", sa.Text, nullable=False),
+    sa.Column("expires_at", sa.Float(53), nullable=False),
+)

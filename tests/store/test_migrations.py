@@ -15,12 +15,12 @@ from pipemon.store.schema import coverage, event_log, metadata, repositories
 from pipemon.store.upgrade import check, upgrade, write_migration
 from tests.store.writing import only_sqlite, store_a_repository_with_coverage, url_of
 
-SECOND = """
+FOURTH = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade() -> None:
@@ -41,6 +41,27 @@ def migrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(upgrading, "config", changed)
     return folder / "versions"
+
+
+def test_a_database_of_the_first_release_is_brought_up_to_date(
+    database: Database, tmp_path: Path, migrations: Path
+) -> None:
+    url = empty(database, tmp_path)
+    later = sorted(path for path in migrations.glob("*.py") if path.name > "0002")
+    for path in later:
+        path.rename(tmp_path / path.name)
+    old = Database(url)
+    upgrade(old)
+    store_a_repository_with_coverage(old)
+    for path in later:
+        (tmp_path / path.name).rename(path)
+    with pytest.raises(DatabaseError, match="0003"):
+        check(old)
+    upgrade(old)
+    with old.read() as conn:
+        assert compare_metadata(MigrationContext.configure(conn), metadata) == []
+        assert conn.execute(sa.select(coverage.c.to_at)).all() == [(9,)]
+    old.close()
 
 
 def definitions(conn: sa.Connection) -> set[str]:
@@ -131,11 +152,11 @@ def test_an_upgrade_that_fails_changes_nothing(database: Database, migrations: P
     op.add_column("repositories", sa.Column("half", sa.Integer))
     op.execute("SELECT 1 FROM nowhere")
 """
-    (migrations / "0002_broken.py").write_text(SECOND + broken)
+    (migrations / "0004_broken.py").write_text(FOURTH + broken)
     with pytest.raises(DatabaseError, match="nowhere"):
         upgrade(database)
     with database.read() as conn:
-        assert MigrationContext.configure(conn).get_current_revision() == "0001"
+        assert MigrationContext.configure(conn).get_current_revision() == "0003"
         assert "half" not in {column["name"] for column in sa.inspect(conn).get_columns("repositories")}
 
 
@@ -148,7 +169,7 @@ REBUILD = """
 
 def test_a_later_migration_may_rebuild_a_table_that_others_refer_to(database: Database, migrations: Path) -> None:
     store_a_repository_with_coverage(database)
-    (migrations / "0002_rebuild.py").write_text(SECOND + REBUILD)
+    (migrations / "0004_rebuild.py").write_text(FOURTH + REBUILD)
     upgrade(database)
     with database.read() as conn:
         assert conn.exec_driver_sql("SELECT name, newest_error FROM repositories").all() == [("octo/shop", None)]
@@ -160,7 +181,7 @@ def test_a_later_migration_may_rebuild_a_table_that_others_refer_to(database: Da
 @only_sqlite
 def test_a_migration_that_leaves_rows_pointing_nowhere_is_undone(database: Database, migrations: Path) -> None:
     store_a_repository_with_coverage(database)
-    (migrations / "0002_loss.py").write_text(SECOND + '    op.execute("DELETE FROM repositories")')
+    (migrations / "0004_loss.py").write_text(FOURTH + '    op.execute("DELETE FROM repositories")')
     with pytest.raises(DatabaseError, match="a row of coverage refers to one of repositories"):
         upgrade(database)
     with database.read() as conn:

@@ -1,0 +1,113 @@
+"""`/ws`: the door of the WebSocket, and the tickets for it."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Blueprint as Pages
+from flask import current_app, request
+from flask_sock import Sock
+
+from pipemon import telemetry
+from pipemon.api.arguments import Blueprint
+from pipemon.api.auth import caller, identify_key, scope
+from pipemon.api.errors import refuse
+from pipemon.api.schemas import live as shapes
+from pipemon.api.services import services
+from pipemon.live.protocol import Auth
+from pipemon.live.session import Live, Session
+from pipemon.store import tickets
+
+log = telemetry.logger(__name__)
+
+bp = Blueprint("live", __name__, url_prefix="/api/v1/live", description="Tickets for the WebSocket")
+socket_bp = Pages("socket", __name__)
+sock = Sock()
+
+RETRY_AFTER_SECONDS = 10
+
+
+class NoThread:
+    """In the place of the library's reader thread: our own sockets need none."""
+
+    def __init__(self, target: Any = None) -> None:
+        self.name = "none"
+
+    def start(self) -> None:
+        """Start nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A ticket, and when it is over."""
+
+    ticket: str
+    expires_at: int
+
+
+@bp.post("/ticket")
+@scope("read")
+@bp.returns(shapes.Ticket)
+def ticket() -> tuple[Ticket, dict[str, str]]:
+    """Make a ticket with which a browser, which can't send a key's header, opens the WebSocket: one use, one minute."""
+    own, name = services(), caller().name
+    now = own.clock()
+    made = own.db.transact(lambda conn: tickets.issue(conn, name, now))
+    return Ticket(made, int(now + tickets.TICKET_SECONDS)), {"Cache-Control": "no-store"}
+
+
+@socket_bp.before_request
+def check() -> None:
+    """Refuse an unknown key, a page of a foreign origin, and one client too many, before the handshake."""
+    live = _live()
+    found = caller()
+    request.environ["pipemon.facts"]["caller"] = found.name if found.may("read") else None
+    origin = request.headers.get("Origin")
+    if origin is not None and not _is_ours(origin):
+        refuse(403, "This origin may not open a socket here (ALLOWED_ORIGINS).")
+    if live.hub.is_full or live.hub.closing:
+        retry = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        refuse(503, "There are too many sockets; come back in a while.", headers=retry)
+    # Compression costs each client a hundred times the memory; browsers offer it always.
+    request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+
+
+def _is_ours(origin: str) -> bool:
+    """Whether a page of this origin may listen: a configured one, or one that this server itself has given out."""
+    settings = services().settings
+    if origin in settings.allowed_origins:
+        return True
+    own = {f"{request.scheme}://{request.host}".lower(), (settings.public_url or "").lower().rstrip("/")}
+    parts = urlsplit(origin)
+    return f"{parts.scheme}://{parts.netloc}".lower() in own
+
+
+@sock.route("/ws", bp=socket_bp)  # type: ignore[untyped-decorator]
+@scope("none")  # a key may come in the first message; see session.py
+def websocket(ws: Any) -> None:
+    """Take the socket out of the server's hands, and let a session answer it."""
+    live = _live()
+    name = request.environ["pipemon.facts"]["caller"]
+    what: dict[str, object] = {"address": request.remote_addr, "origin": request.headers.get("Origin")}
+    log.info("socket opened", caller=name, clients=len(live.hub) + 1, **what)
+    Session(live, ws.sock.fileno(), name, what)
+    ws.connected = False  # the library's own goodbye would be bytes that are not ours
+
+
+def _live() -> Live:
+    live: Live = current_app.extensions["pipemon.live"]
+    return live
+
+
+def authenticate(settings: Any, db: Any, clock: Any) -> Any:
+    """Return the function that says who shows a key or a ticket, None where neither may read."""
+
+    def who(shown: Auth) -> str | None:
+        if shown.ticket is not None:
+            text = shown.ticket
+            found: str | None = db.transact(lambda conn: tickets.redeem(conn, text, clock()))
+            return found
+        known = identify_key((shown.key or "").encode("utf-8", "replace"), settings)
+        return known.name if known is not None and known.may("read") else None
+
+    return who
