@@ -122,9 +122,9 @@ def test_a_lease_has_one_holder_and_its_token_rises(database: Database) -> None:
     assert take("c", 37) is not None
 
 
-def a_delivery(work: Work, guid: str) -> None:
-    """Take in a ping's like: one that waits, whose body can't be believed, so that it has a result at once."""
-    waiting = Delivery(guid, "workflow_run", work.github.time(), repository_id=1, packed=pack(b"[]"))
+def a_delivery(work: Work, guid: str, repository_id: int = 1) -> None:
+    """Store one that waits, and whose body can't be believed: it comes to a result at once."""
+    waiting = Delivery(guid, "workflow_run", work.github.time(), repository_id=repository_id, packed=pack(b"[]"))
     work.db.transact(lambda conn: deliveries.add(conn, waiting))
 
 
@@ -167,7 +167,9 @@ def test_who_does_not_hold_the_lease_applies_nothing(work: Work, start: Callable
     first._lease = state.Lease("ingest", "first", 1)
     second._lease = None
     second._renew = lambda steal=False: None  # type: ignore[method-assign]
-    with pytest.raises(state.LeaseLost):
-        a_delivery(work, "a")
-        first._deliveries.step()
-    assert results(work) == [None]
+    for repository_id in (1, 99):  # one that would fail, and one of a repository that is not watched
+        a_delivery(work, str(repository_id), repository_id)
+        with pytest.raises(state.LeaseLost):
+            first._deliveries.step()
+        assert results(work) == [None]
+        work.db.transact(lambda conn: conn.execute(sa.delete(schema.deliveries)))
