@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import backfill, day, http, memory, poll, writes
+from benchmarks import backfill, day, http, memory, poll, webhooks, writes
 from benchmarks.report import Figure
 
 ALL: dict[str, Callable[[], list[Figure]]] = {
@@ -15,6 +15,7 @@ ALL: dict[str, Callable[[], list[Figure]]] = {
     "day": day.measure,
     "http": http.measure,
     "memory": memory.measure,
+    "webhooks": webhooks.measure,
 }
 
 

@@ -216,7 +216,7 @@ class Background:
         while not self._stopping:
             self._woken.clear()
             while self.leads and not self._stopping and self._deliveries.step():
-                time.sleep(0)  # requests go first
+                pass
             if not self._woken.wait(LISTEN_SECONDS):
                 return
 

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from pipemon.background import Background, Work
+from pipemon.ingest.deliveries import Deliveries
 from pipemon.ingest.plan import Floors
-from pipemon.store import state
+from pipemon.store import deliveries, schema, state
+from pipemon.store.deliveries import Delivery, pack
 from pipemon.store.engine import Database
 from tests.ingest.conftest import Story, new_story  # noqa: F401
 
@@ -117,3 +120,56 @@ def test_a_lease_has_one_holder_and_its_token_rises(database: Database) -> None:
     database.transact(lambda conn: state.check_lease(conn, second))
     database.transact(lambda conn: state.release_lease(conn, second))
     assert take("c", 37) is not None
+
+
+def a_delivery(work: Work, guid: str, repository_id: int = 1) -> None:
+    """Store one that waits, and whose body can't be believed: it comes to a result at once."""
+    waiting = Delivery(guid, "workflow_run", work.github.time(), repository_id=repository_id, packed=pack(b"[]"))
+    work.db.transact(lambda conn: deliveries.add(conn, waiting))
+
+
+def results(work: Work) -> list[str | None]:
+    with work.db.read() as conn:
+        return list(conn.execute(sa.select(schema.deliveries.c.result)).scalars())
+
+
+def test_a_delivery_is_applied_at_once_when_told_of_and_soon_when_not(
+    work: Work, start: Callable[[], Background], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipemon.background.LISTEN_SECONDS", 30.0)
+    looked, real = [0], Deliveries.step
+
+    def step(self: Deliveries) -> int:
+        found = real(self)
+        looked[0] += 1
+        return found
+
+    monkeypatch.setattr(Deliveries, "step", step)
+    background = start()
+    wait_for(lambda: looked[0] == 1)
+    a_delivery(work, "told")
+    assert results(work) == [None], "nobody has said that there is one"
+    background.wake()
+    wait_for(lambda: results(work) == ["failed"], seconds=5)
+
+
+def test_a_delivery_that_another_process_has_stored_is_found(work: Work, start: Callable[[], Background]) -> None:
+    background = start()
+    wait_for(lambda: background.tick_age_seconds() is not None)
+    a_delivery(work, "foreign")
+    wait_for(lambda: results(work) == ["failed"], seconds=4)
+
+
+def test_who_does_not_hold_the_lease_applies_nothing(work: Work, start: Callable[[], Background]) -> None:
+    first = start()
+    second = start()
+    first._renew = lambda steal=False: None  # type: ignore[method-assign]
+    first._lease = state.Lease("ingest", "first", 1)
+    second._lease = None
+    second._renew = lambda steal=False: None  # type: ignore[method-assign]
+    for repository_id in (1, 99):  # one that would fail, and one of a repository that is not watched
+        a_delivery(work, str(repository_id), repository_id)
+        with pytest.raises(state.LeaseLost):
+            first._deliveries.step()
+        assert results(work) == [None]
+        work.db.transact(lambda conn: conn.execute(sa.delete(schema.deliveries)))

@@ -126,3 +126,14 @@ def test_backfill_shows_each_repository(run: Run, tmp_path: Path) -> None:
     lines = run("backfill").stdout.splitlines()
     assert [line.split(":")[0] for line in lines] == ["acme/shop", "acme/web"]
     assert all("0.0 of 90.0 days" in line and "under way" in line for line in lines)
+
+
+def test_check_tells_whether_a_webhook_secret_is_set(run: Run) -> None:
+    assert "webhooks: not set" in run("check").stdout
+    done = run("check", GITHUB_WEBHOOK_SECRET="canary-of-good-length,short", PUBLIC_URL="https://ci.example.com")
+    (line,) = [line for line in done.stdout.splitlines() if "webhooks:" in line]
+    assert "set (***ngth and ***)" in line
+    assert "https://ci.example.com/api/v1/webhooks/github" in line
+    assert "easy to guess" in line
+    assert "canary" not in done.stdout
+    assert "easy to guess" not in run("check", GITHUB_WEBHOOK_SECRET="canary-of-good-length").stdout

@@ -1,12 +1,13 @@
 """What the views need, wired by `app`, and the moment of the request that is being answered."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from flask import current_app, request
 
 from config import Settings
+from pipemon.ingest.intake import Intake
 from pipemon.queries import freshness
 from pipemon.queries.freshness import AsOf, Snapshot
 from pipemon.store.engine import Database, DatabaseBusy
@@ -64,6 +65,10 @@ class Services:
     limits: Callable[[], Any]
     github: Any = None
     wake: Callable[[], None] = lambda: None  # called when a delivery is committed
+    intake: Intake = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "intake", Intake(self.db))
 
 
 def services() -> Services:

@@ -13,7 +13,7 @@ from pipemon.api.schemas import webhooks as shapes
 from pipemon.api.services import services
 from pipemon.github.errors import BadAnswer
 from pipemon.github.webhook import EVENTS
-from pipemon.ingest.intake import Arrival, Full, Receipt, take_in
+from pipemon.ingest.intake import Arrival, Full, Receipt
 
 bp = Blueprint("webhooks", __name__, url_prefix="/api/v1/webhooks", description="What GitHub tells by itself")
 
@@ -48,7 +48,7 @@ def github() -> tuple[Receipt, int]:
     event, guid = _header("X-GitHub-Event"), _header("X-GitHub-Delivery")
     own = services()
     try:
-        receipt = take_in(own.db, Arrival(guid, event, request.get_data(cache=True), own.clock()))
+        receipt = own.intake.take_in(Arrival(guid, event, request.get_data(cache=True), own.clock()))
     except BadAnswer:
         _count(event, "not JSON")
         refuse(400, "The body is not valid JSON.")

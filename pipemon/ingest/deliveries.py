@@ -1,5 +1,6 @@
 """Applying what was delivered: each delivery through `apply`, marked in the same transaction, tried so many times."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,11 +23,14 @@ log = telemetry.logger(__name__)
 
 AT_ONCE = 100
 # So many share a transaction: a commit costs more than what is in it, and requests wait for it.
-TOGETHER = 10
+TOGETHER = 5
+# Between two groups: so long that the hub looks for what has come in, and answers that first.
+BREATH_SECONDS = 0.001
 MOST_TRIES = 8
 LONGEST_PAUSE_SECONDS = 300.0
 # A job's delivery often comes before its run's. After this long the run is read by id.
 PATIENCE_SECONDS = 3.0
+GLANCE_SECONDS = 0.5
 # Of unknown runs, in one step: each read takes a call, and the other deliveries wait meanwhile.
 MOST_READS = 3
 PRUNE_SECONDS = 600.0
@@ -60,7 +64,10 @@ class Deliveries:
             watched = {repo.id: repo for repo in repositories.list_watched(conn)} if waiting else {}
         telemetry.gauge("webhook_deliveries_waiting", depth.count)
         self._told.behind_seconds = now - waiting[0].received_at if waiting else 0.0
-        outcomes = [outcome for group in _groups(waiting) for outcome in self._apply(group, watched)]
+        outcomes: list[Outcome] = []
+        for group in _groups(waiting):
+            outcomes += self._apply(group, watched)
+            time.sleep(BREATH_SECONDS)
         if any(outcome.wants for outcome in outcomes):
             self._read_wanted(outcomes, watched)
         self._prune(now)
@@ -109,7 +116,7 @@ class Deliveries:
         elif now - delivery.received_at >= PATIENCE_SECONDS:
             return Outcome(delivery, wants=run_id)
         else:
-            until = delivery.received_at + PATIENCE_SECONDS
+            until = min(delivery.received_at + PATIENCE_SECONDS, now + GLANCE_SECONDS)
             deliveries.postpone(conn, delivery.id, until, "its run is not known yet", tried=False)
             return Outcome(delivery)
         apply(conn, batch, self._deps.github.now())

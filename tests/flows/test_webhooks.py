@@ -53,7 +53,7 @@ def test_what_is_delivered_shows_at_once(sim: tuple[Simulator, str], service: Se
     read_once(service)
     world.hooks.aim(service.url + PATH, SECRET)
     world.reset_counters()
-    (run_id,) = world.add_runs(SHOP, seconds=0, branch="main")
+    (run_id,) = world.add_runs(SHOP, seconds=0, branch="main", event="push")
     service.wait_for(lambda: service.get(f"/api/v1/builds/{run_id}").status_code == 200, seconds=10)
     service.wait_for(lambda: service.get("/api/v1/pipeline/overview").json()["status"] == "running", seconds=10)
     world.order("finish", SHOP, run=run_id, conclusion="failure")

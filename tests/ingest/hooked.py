@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pipemon.ingest.deliveries import Deliveries
-from pipemon.ingest.intake import Arrival, Receipt, take_in
+from pipemon.ingest.intake import Arrival, Intake, Receipt
 from pipemon.ingest.told import Told
 from pipemon.simulator.hooks import Posting
 from pipemon.store.schema import attempts, deliveries, event_log, events, jobs, runs
@@ -20,19 +20,21 @@ class Hooked:
     """One story with deliveries."""
 
     story: Story
+    intake: Intake = field(init=False)
     told: Told = field(init=False)
     deliveries: Deliveries = field(init=False)
     sent: list[Posting] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.story.sim.hooks.aim(secret="made up")
+        self.intake = Intake(self.story.db)
         self.told = Told(self.story.clock)
         self.deliveries = Deliveries(self.story.deps, self.told)
 
     def take_in(self, *postings: Posting, guid: str | None = None, event: str | None = None) -> list[Receipt]:
         """Take deliveries in now, as the door does when their signature is right."""
         at = self.story.deps.github.time()
-        return [take_in(self.story.db, Arrival(guid or one.guid, event or one.event, one.body, at)) for one in postings]
+        return [self.intake.take_in(Arrival(guid or one.guid, event or one.event, one.body, at)) for one in postings]
 
     def apply(self) -> None:
         """Apply all that is due."""

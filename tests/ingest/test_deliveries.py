@@ -390,10 +390,14 @@ def test_W5_trouble_of_the_database_is_no_deliverys_fault(
     hooked.story.sim.add_runs(SHOP, seconds=0)
     hooked.take_in(*hooked.collect(1))
 
-    def broken(work: Any) -> None:
-        raise error
+    real, broken = hooked.story.db.transact, [error]
 
-    monkeypatch.setattr(hooked.story.db, "transact", broken)
+    def transact(work: Any) -> Any:
+        if broken:
+            raise broken.pop()
+        return real(work)
+
+    monkeypatch.setattr(hooked.story.db, "transact", transact)
     with pytest.raises(type(error)):
         hooked.deliveries.step()
     monkeypatch.undo()

@@ -3,10 +3,13 @@
 import hashlib
 import hmac
 import json
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from pipemon.simulator.hooks import Posting
 from pipemon.simulator.plans import EPOCH
 from tests.simulator.test_simulator import validator
 
+ROOT = Path(__file__).parents[2]
 SHOP, SECRET = "octo-harbor/shop", "made up"
 
 
@@ -142,6 +146,25 @@ def inbox() -> Iterator[tuple[str, list[Any]]]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def test_the_command_line_sends_them_too(inbox: tuple[str, list[Any]]) -> None:
+    url, received = inbox
+    command = [sys.executable, "-m", "pipemon.simulator", "--port", "0", "--size", "empty"]
+    with subprocess.Popen(
+        [*command, "--webhook-url", url, "--webhook-secret", SECRET], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        base = process.stdout.readline().split()[-1]
+        order = {"what": "add", "repository": "shop", "seconds": 0}
+        requests.post(f"{base}/_sim/order", json=order, timeout=5)
+        waiting = threading.Event()
+        for _ in range(100):
+            if received:
+                break
+            waiting.wait(0.05)
+        process.terminate()
+    assert received
 
 
 def test_the_control_surface_sends_them_over_http(inbox: tuple[str, list[Any]]) -> None:

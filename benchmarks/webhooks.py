@@ -1,0 +1,132 @@
+"""A burst of webhook deliveries under the real gunicorn: none unanswered, none lost, and the hub goes on turning."""
+
+import hashlib
+import hmac
+import http.client
+import re
+import sqlite3
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import requests
+
+from benchmarks.http import pipemon_settings
+from benchmarks.report import Figure, at_most, plain
+from benchmarks.served import Served, free_port, serve
+from pipemon.simulator import Simulator
+
+DELIVERIES = 2000
+SECONDS = 10.0
+CLIENTS = 20
+SECRET = "made up for this benchmark"
+PATH = "/api/v1/webhooks/github"
+GITHUB_WAITS_SECONDS = 10.0
+DRAIN_SECONDS = 120.0
+
+
+def measure() -> list[Figure]:
+    """2,000 signed deliveries of runs and jobs in 10 seconds, twenty times what a busy organisation sends."""
+    posts = _posts()
+    with tempfile.TemporaryDirectory(prefix="pipemon-bench-") as name:
+        folder, port = Path(name), free_port()
+        config = str(Path(__file__).parents[1] / "gunicorn.conf.py")
+        settings = pipemon_settings(folder, port) | {
+            "GITHUB_REPOSITORIES": "octo-harbor/shop", "GITHUB_WEBHOOK_SECRET": SECRET,
+        }  # fmt: skip
+        with serve("-c", config, "wsgi:app", port=port, path="/health", cwd=folder, **settings) as served:
+            lags, cpu = _lags(served), served.cpu_seconds()
+            answers = _send(port, posts)
+            drained = _drain(folder)
+            cpu, late = served.cpu_seconds() - cpu, _late(lags, _lags(served))
+        delays = _delays(folder)
+    took = sorted(seconds for _, seconds in answers)
+    return [
+        at_most("deliveries not answered with 202", sum(status != 202 for status, _ in answers), 0),
+        at_most("answered with 202 and not applied", DELIVERIES - len(delays), 0),
+        at_most("slowest answer", took[-1], GITHUB_WAITS_SECONDS, " s"),
+        plain("answers, p50 / p99", f"{took[len(took) // 2] * 1000:.0f} / {took[int(len(took) * 0.99)] * 1000:.0f} ms"),
+        at_most("hub lag p99, up to", late, 0.25, " s"),
+        plain(
+            "arrival to effect, p50 / p99", f"{delays[len(delays) // 2]:.2f} / {delays[int(len(delays) * 0.99)]:.2f} s"
+        ),
+        plain("all applied after the last answer", f"{drained:.1f} s"),
+        plain("CPU of a delivery, answer and effect", f"{cpu / DELIVERIES * 1000:.1f} ms"),
+    ]
+
+
+def _posts() -> list[tuple[bytes, dict[str, str]]]:
+    """Return the deliveries of the beginnings and ends of some hundreds of runs, in order."""
+    moment = [time.time() - 120]
+    sim = Simulator(size="empty", clock=lambda: moment[0])
+    sim.hooks.aim(secret=SECRET)
+    found: list[tuple[bytes, dict[str, str]]] = []
+    while len(found) < DELIVERIES:
+        sim.add_runs("octo-harbor/shop", count=10, seconds=20)
+        moment[0] += 1
+        found += [(posting.body, posting.headers()) for posting in sim.hooks.take()]
+    for body, headers in found:
+        assert hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest() in headers["X-Hub-Signature-256"]
+    return found[:DELIVERIES]
+
+
+def _send(port: int, posts: list[tuple[bytes, dict[str, str]]]) -> list[tuple[int, float]]:
+    """Send them evenly over the ten seconds; return status (0: none) and seconds of each answer."""
+    local = threading.local()
+    began = time.monotonic()
+
+    def send(number: int) -> tuple[int, float]:
+        if not hasattr(local, "conn"):
+            local.conn = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        time.sleep(max(0.0, began + SECONDS * number / len(posts) - time.monotonic()))
+        body, headers = posts[number]
+        sent_at = time.monotonic()
+        try:
+            local.conn.request("POST", PATH, body, headers)
+            answer = local.conn.getresponse()
+            answer.read()
+        except OSError:
+            local.conn.close()
+            return 0, time.monotonic() - sent_at
+        return answer.status, time.monotonic() - sent_at
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        return list(pool.map(send, range(len(posts))))
+
+
+def _rows(folder: Path, statement: str) -> list[tuple[float, ...]]:
+    conn = sqlite3.connect(f"file:{folder / 'pipemon.sqlite3'}?mode=ro", uri=True)
+    try:
+        return conn.execute(statement).fetchall()
+    finally:
+        conn.close()
+
+
+def _drain(folder: Path) -> float:
+    """Return the seconds until nothing waits any more."""
+    began = time.monotonic()
+    while time.monotonic() - began < DRAIN_SECONDS:
+        if _rows(folder, "SELECT count(*) FROM deliveries WHERE result IS NULL") == [(0,)]:
+            break
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def _delays(folder: Path) -> list[float]:
+    query = "SELECT applied_at - received_at FROM deliveries WHERE result = 'applied' ORDER BY 1"
+    return [row[0] for row in _rows(folder, query)]
+
+
+def _lags(served: Served) -> dict[float, float]:
+    """Return how many times the hub was late by no more than each bound, so far."""
+    text = requests.get(f"{served.url}/metrics", timeout=30).text
+    found = re.findall(r'pipemon_hub_lag_seconds_bucket\{le="([^"]+)"\} (\S+)', text)
+    return {float(bound): float(count) for bound, count in found}
+
+
+def _late(before: dict[float, float], after: dict[float, float]) -> float:
+    """Return the bound that 99 % of what came between stays below."""
+    counts = {bound: count - before.get(bound, 0.0) for bound, count in after.items()}
+    return min(bound for bound, count in counts.items() if count >= 0.99 * max(counts.values()))
