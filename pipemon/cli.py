@@ -147,11 +147,8 @@ def _check_webhooks(settings: Settings) -> Finding:
     shown = " and ".join(map(str, found))
     short = any(len(secret.reveal()) < SHORTEST_SECRET for secret in found)
     advice = f"; shorter than {SHORTEST_SECRET} characters is easy to guess" if short else ""
-    return Finding("webhooks", True, f"set ({shown}){advice}; deliveries go to {_delivery_address(settings)}")
-
-
-def _delivery_address(settings: Settings) -> str:
-    return f"{settings.public_url or 'https://your-public-address'}/api/v1/webhooks/github"
+    address = f"{settings.public_url or 'https://your-public-address'}/api/v1/webhooks/github"
+    return Finding("webhooks", True, f"set ({shown}){advice}; deliveries go to {address}")
 
 
 def _check_slack(settings: Settings) -> Finding:
