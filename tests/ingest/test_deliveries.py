@@ -9,6 +9,8 @@ import sqlalchemy as sa
 
 from pipemon.github.errors import LimitReached
 from pipemon.ingest import deliveries as applying
+from pipemon.ingest.plan import Floors
+from pipemon.ingest.poll import Poller
 from pipemon.simulator.hooks import Posting
 from pipemon.store import deliveries as stored
 from pipemon.store import repositories
@@ -188,6 +190,7 @@ def test_W4_dropped_doubled_and_shuffled_all_runs_are_true_within_two_cycles(new
     story = new_story(rate_limit=100_000)
     story.tick()
     hooked, rng = Hooked(story), random.Random(4)
+    story.poller = Poller(story.deps, Floors(5, 60), story.clock, told=hooked.told)  # one that stretches
     story.sim.hooks.aim(secret="made up", dropped=0.3, doubled=0.2, shuffled=0.3)
     for _ in range(100):
         made = story.sim.add_runs(
