@@ -191,7 +191,16 @@ class Background:
             self._discover_at = time.monotonic() + 60
             return
         self._discover_at = time.monotonic() + DISCOVER_SECONDS
-        self._work.db.transact(lambda conn: repositories.watch(conn, names))
+        if not names:
+            # A token that lost its rights is shown an empty list, and no error.
+            log.warning("no repository is listed, those of before stay watched", owner=owner)
+            return
+
+        def work(conn: Connection) -> None:
+            self._guard(conn)
+            repositories.watch(conn, names)
+
+        self._work.db.transact(work)
 
     def _fill(self) -> None:
         """Read history for about a second: the sweep first, since it finds what is true now."""

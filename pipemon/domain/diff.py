@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pipemon.domain.events import Event, run_event_type
 from pipemon.domain.merge import status_rank
-from pipemon.domain.runs import Attempt, Job, Run, is_completed, is_failed
+from pipemon.domain.runs import Attempt, Job, Run, is_completed, is_failed, is_final
 from pipemon.domain.times import format_time
 
 # A `pipeline_updated` names at most so many builds and branches.
@@ -13,10 +13,13 @@ MOST_BUILDS = 100
 REALLY_RAN = frozenset({"success", "failure", "timed_out"})
 
 
-def run_events(run: Run, before: Attempt | None, after: Attempt, live_since: int | None) -> Iterator[Event]:
+def run_events(
+    run: Run, before: Attempt | None, after: Attempt, live_since: int | None, place: int = 0
+) -> Iterator[Event]:
     """Yield what happened to one attempt, in order; steps that nobody saw are told as inferred.
 
-    `live_since` is the moment from which on events are news; None: all of it is history.
+    `live_since` is the moment from which on events are news; None: all of it is history. `place` is where the log
+    stands: it tells an unfinished state from the same one that the attempt was in before.
     """
     if after.status == "unknown" or (before and (before.status, before.conclusion) == (after.status, after.conclusion)):
         return
@@ -24,7 +27,7 @@ def run_events(run: Run, before: Attempt | None, after: Attempt, live_since: int
     historic = live_since is None or occurred_at < live_since
     if not historic:
         yield from _inferred(run, before, after)
-    yield _run_event(run, before, after, occurred_at, historic)
+    yield _run_event(run, before, after, occurred_at, historic, place)
 
 
 def _inferred(run: Run, before: Attempt | None, after: Attempt) -> Iterator[Event]:
@@ -44,15 +47,16 @@ def _step_event(run: Run, after: Attempt, status: str, occurred_at: int) -> Even
     return _event(run, after, run_event_type(status, None), status, occurred_at, False, data)
 
 
-def _run_event(run: Run, before: Attempt | None, after: Attempt, occurred_at: int, historic: bool) -> Event:
-    was = before.status if before and before.status != "unknown" else None
-    data = {**_build_data(run, after), "previous_status": was}
-    if before and is_completed(before.status):
-        data["previous_conclusion"] = before.conclusion
+def _run_event(run: Run, before: Attempt | None, after: Attempt, occurred_at: int, historic: bool, place: int) -> Event:
+    was = before if before and before.status != "unknown" else None
+    data = {**_build_data(run, after), "previous_status": was.status if was else None}
+    if was and is_final(was.status, was.conclusion):
+        data["previous_conclusion"] = was.conclusion
         return _event(run, after, "build_updated", f"corrected:{after.conclusion}", occurred_at, historic, data)
     step = after.status
-    if before and not is_completed(step) and status_rank(step) <= status_rank(before.status):
-        step = f"{step}@{after.updated_at}"  # a legal back-step: the same status may come again
+    # An attempt may come to the same unfinished state again: by an approval, or back into a queue.
+    if not is_final(after.status, after.conclusion) and (was or is_completed(after.status)):
+        step = f"{step}@{place}"
     return _event(run, after, run_event_type(after.status, after.conclusion), step, occurred_at, historic, data)
 
 

@@ -1,14 +1,15 @@
 """How an observation changes what is known (I2): any order and any repetition gives the same end state.
 
-Within an attempt `completed` is final, and a later `updated_at` wins before that. GitHub's stamps have whole seconds
-and a status may legally step back (queued -> waiting -> queued), so two observations of one second can't be ordered by
-themselves: a read of that run by id (`by_id`) settles them.
+Within an attempt `completed` is final (unless it only waits for an approval), and a later `updated_at` wins before
+that, and among different ends. GitHub's stamps have whole seconds and a status may legally step back (queued ->
+waiting -> queued), so two observations of one second can't be ordered by themselves: a read of that run by id (`by_id`)
+settles them.
 """
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
 
-from pipemon.domain.runs import STATUS_RANK, Attempt, Commit, Job, Run, is_completed
+from pipemon.domain.runs import STATUS_RANK, Attempt, Commit, Job, Run, is_completed, is_final
 
 # More reruns than this are not GitHub's: don't make rows for them.
 MOST_ATTEMPTS = 100
@@ -23,12 +24,14 @@ def merge_attempt(stored: Attempt | None, seen: Run, by_id: bool) -> Attempt:
     """Return the attempt after this observation of it."""
     if stored is None:
         stored = Attempt(seen.id, seen.run_attempt, "unknown", updated_at=-1)
-    if is_completed(stored.status):
+    if is_final(stored.status, stored.conclusion):
         return _merge_completed(stored, seen, by_id)
-    if not is_completed(seen.status) and not _is_news(stored, seen, by_id):
+    if not is_final(seen.status, seen.conclusion) and not _is_news(stored, seen, by_id):
         return stored
     return replace(
         stored,
+        # An attempt that was held and goes on has jobs that nobody has read.
+        jobs_complete=stored.jobs_complete and not is_completed(stored.status),
         status=seen.status,
         conclusion=seen.conclusion,
         updated_at=max(stored.updated_at, seen.updated_at),
@@ -40,17 +43,26 @@ def merge_attempt(stored: Attempt | None, seen: Run, by_id: bool) -> Attempt:
 
 
 def _merge_completed(stored: Attempt, seen: Run, by_id: bool) -> Attempt:
-    """Keep the end; only a read by id, not older than what is known, may correct its conclusion."""
-    if not is_completed(seen.status):
+    """Keep the end; only a later one, or at the same second a read by id, corrects its conclusion."""
+    if not is_final(seen.status, seen.conclusion):
         return stored
-    corrects = stored.conclusion is None or (by_id and seen.updated_at >= stored.updated_at)
+    corrects = stored.conclusion is None or _is_later_end(stored, seen, by_id)
     return replace(
         stored,
         conclusion=seen.conclusion if corrects and seen.conclusion is not None else stored.conclusion,
         updated_at=max(stored.updated_at, seen.updated_at),
+        settled_at=seen.updated_at if corrects and by_id else stored.settled_at,
         started_at=seen.started_at if corrects and seen.started_at is not None else stored.started_at,
         triggering_actor=stored.triggering_actor or seen.triggering_actor,
     )
+
+
+def _is_later_end(stored: Attempt, seen: Run, by_id: bool) -> bool:
+    if by_id or seen.updated_at != stored.updated_at:
+        return seen.updated_at >= stored.updated_at
+    settled = stored.settled_at is not None and stored.settled_at >= seen.updated_at
+    # Two lists of one second can't be ordered: a fixed order of words stands in.
+    return not settled and (seen.conclusion or "") > (stored.conclusion or "")
 
 
 def _is_news(stored: Attempt, seen: Run, by_id: bool) -> bool:

@@ -142,6 +142,11 @@ def is_decisive(conclusion: str | None) -> bool:
     return conclusion in DECISIVE
 
 
+def is_final(status: str, conclusion: str | None) -> bool:
+    """Whether an attempt is over for good. One that waits for an approval is `completed` too, and may go on."""
+    return status == "completed" and conclusion != "action_required"
+
+
 def is_completed(status: str) -> bool:
     """Whether the attempt or job is over."""
     return status == "completed"

@@ -16,10 +16,10 @@ from pipemon.domain.times import parse_time
 from pipemon.github import parse
 from pipemon.github.adapter import HEADERS, TimedAdapter, surroundings
 from pipemon.github.clock import parse_http_date
-from pipemon.github.errors import BadAnswer, BadToken, GitHubError, ServerError
+from pipemon.github.errors import BadAnswer, BadToken, GitHubError, LimitReached, ServerError
 from pipemon.github.fields import an_object, document, text
 from pipemon.github.timed import Patience
-from pipemon.github.verdict import lowered
+from pipemon.github.verdict import is_limit, lowered, retry_after_seconds
 
 log = telemetry.logger(__name__)
 
@@ -28,6 +28,8 @@ RENEW_BEFORE_SECONDS = 300
 JWT_SECONDS = 540
 JWT_BACKDATED_SECONDS = 60
 LIFETIME_SECONDS = 3600
+# Where GitHub names no wait.
+LIMIT_SECONDS = 60
 LARGEST_TOKEN_FILE = 64 * 1024
 
 
@@ -109,6 +111,7 @@ class AppToken:
         self._lock = threading.Lock()
         self._token: Secret | None = None
         self._ends_at = float("-inf")
+        self._closed_until, self._opens_at = float("-inf"), 0
         self._adapter = TimedAdapter(patience or Patience())
 
     def current(self) -> str:
@@ -133,11 +136,18 @@ class AppToken:
 
     def _make(self) -> None:
         """Get a new token; where GitHub's Date shows that our clock is wrong, ask once more by GitHub's."""
+        if self._monotonic() < self._closed_until:
+            raise LimitReached(self._opens_at, "GitHub's limit on making tokens")
         status, headers, body = self._post()
         date = parse_http_date(headers.get("date"))
         if status == 401 and date is not None and abs(date - self._clock() - self._skew) > JWT_BACKDATED_SECONDS / 2:
             self._skew = date - self._clock()
             status, headers, body = self._post()
+        if is_limit(status, headers, parse.message(body)):
+            now = date if date is not None else self._clock() + self._skew
+            wait = retry_after_seconds(headers, now) or LIMIT_SECONDS
+            self._closed_until, self._opens_at = self._monotonic() + wait, int(now + wait)
+            raise LimitReached(self._opens_at, "GitHub's limit on making tokens")
         if status >= 500:
             raise ServerError(status)
         if status != 201:

@@ -133,8 +133,11 @@ class Transport:
         return Reply(exchange.url, etag, self._next_url(kept.headers.get("Link")), as_of, same, body)
 
     def _next_url(self, link: str | None) -> str | None:
+        """Return the next page's address; BadAnswer for one elsewhere: to take it for the end would lose the rest."""
         for found in parse_header_links(link or ""):
-            if found.get("rel") == "next" and is_below(found["url"], self.api_url):
+            if found.get("rel") == "next":
+                if not is_below(found["url"], self.api_url):
+                    raise BadAnswer(f"the next page is not below {self.api_url}: set GITHUB_API_URL to GitHub's own")
                 return found["url"]
         return None
 

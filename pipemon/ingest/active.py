@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from pipemon import telemetry
 from pipemon.domain.runs import JobList
-from pipemon.github.errors import Gone, NotFound
+from pipemon.github.errors import BadAnswer, Gone, NotFound, Refused
 from pipemon.ingest.apply import Batch, Sighting
 from pipemon.ingest.reader import Deps, etag_of
 from pipemon.store import runs
@@ -32,12 +32,26 @@ class ActiveRuns:
         now = self._clock()
         due = [run for run in unfinished if now - self._read_at.get(run.run_id, float("-inf")) >= detail_seconds]
         for run in sorted(due, key=lambda run: self._read_at.get(run.run_id, 0.0))[:MOST_READS]:
-            self._read_one(repo, run)
+            # Before the reading: one that can't be read must not come first again.
             self._read_at[run.run_id] = now
+            try:
+                self._read_one(repo, run)
+            except (BadAnswer, Refused) as error:
+                log.warning("run not read", repository=repo.name, run=run.run_id, error=str(error))
         if len(self._read_at) > 10 * MOST_READS:
             self._read_at = {
                 run_id: at for run_id, at in self._read_at.items() if now - at < 10 * detail_seconds + 3600
             }
+
+    def suspect(self, repo: Watched, run_id: int) -> None:
+        """Read a run that a list did not show: that proves nothing (G14), only an answer by its own address does."""
+        try:
+            found = self._deps.github.run(repo.name, run_id).run
+        except (NotFound, Gone):
+            self._deps.apply(Batch(repo.id, repo.live_since, missing=(run_id,)))
+            return
+        if found is not None:
+            self._deps.apply(Batch(repo.id, repo.live_since, runs=(Sighting(found, by_id=True),)))
 
     def _read_one(self, repo: Watched, known: Unfinished) -> None:
         key = f"{repo.name}/runs/{known.run_id}"

@@ -93,7 +93,8 @@ def apply(conn: Connection, batch: Batch, recorded_at: float) -> Applied:
     known.load_jobs(conn, {listed.run_id for listed in batch.jobs})
     _merge_jobs(known, batch)
     _set_times(known, batch, now)
-    news = [*_run_news(known, batch, now), *_job_news(known, batch.live_since)]
+    place = events.position(conn).last_id
+    news = [*_run_news(known, batch, now, place), *_job_news(known, batch.live_since)]
     news += _set_marks(conn, known, batch, now)
     applied = _write(conn, known, batch)
     news += _pipeline_news(conn, news, batch.repository_id, now)
@@ -147,16 +148,20 @@ def _jobs_are_final(run: Run, attempt: Attempt, jobs: list[Job], now: int) -> bo
     return over and settled
 
 
-def _run_news(known: _Known, batch: Batch, now: int) -> list[Event]:
-    news: list[Event] = []
+def _run_news(known: _Known, batch: Batch, now: int, place: int) -> list[Event]:
+    """Return what happened to the attempts; a list shows the newest first, and the log tells in the order of time."""
+    steps: list[list[Event]] = []
     for (run_id, number), after in known.all_attempts():
         if run_id not in known.runs:
             continue
         run, before = known.runs[run_id], known.attempts_before.get((run_id, number))
-        news += diff.run_events(run, before, after, batch.live_since)
+        news = list(diff.run_events(run, before, after, batch.live_since, place))
         if batch.live_since is not None and after.status == "in_progress":
             news += _progress(known, run, after, now)
-    return news
+        if news:
+            steps.append(news)
+    steps.sort(key=lambda news: news[-1].occurred_at)
+    return [event for news in steps for event in news]
 
 
 def _progress(known: _Known, run: Run, attempt: Attempt, now: int) -> list[Event]:

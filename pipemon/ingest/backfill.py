@@ -4,6 +4,7 @@ GitHub shows at most 1,000 runs of a filtered list, so a window with more is mad
 are one transaction: a stop at any moment costs at most one page read twice.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -21,8 +22,11 @@ from pipemon.store.repositories import Watched
 log = telemetry.logger(__name__)
 
 CAP = 1000
+PAGE = 100
 # Jobs of so many attempts are stored as one: a transaction each would take longer than the reading.
 JOBS_PER_STEP = 25
+# A repository without anything to do is looked at again after this long.
+REST_SECONDS = 5.0
 FIRST_WINDOW_SECONDS = 7 * 86400
 LONGEST_WINDOW_SECONDS = 64 * 86400
 SHORTEST_WINDOW_SECONDS = 60
@@ -47,7 +51,7 @@ def horizon(now: int, days: int) -> int:
 
 
 class Backfill:
-    """Reads history of the watched repositories in turn. Everything it stores is marked historic."""
+    """Reads history of the watched repositories in turn."""
 
     def __init__(self, deps: Deps, days: int, clock: Callable[[], float]) -> None:
         self._deps = deps
@@ -55,7 +59,9 @@ class Backfill:
         self._clock = clock
         self._window_seconds: dict[int, int] = {}
         self._again_at: dict[int, float] = {}
+        self._rests: dict[tuple[int, str], float] = {}  # until when there was nothing to do
         self._told_complete: set[int] = set()
+        self._short: dict[int, int] = {}  # the window that gave fewer runs than it counted
         self._turn = 0
         self._turns = Turns(clock)
 
@@ -67,13 +73,21 @@ class Backfill:
         """
         with self._deps.db.read() as conn:
             watched = [repo for repo in repositories.list_watched(conn) if repo.last_success_at is not None]
-        ready = [repo for repo in watched if self._clock() >= self._again_at.get(repo.id, 0)]
         self._turn += 1
-        for offset in range(len(ready)):
-            repo = ready[(self._turn + offset) % len(ready)]
-            if calls := self._try(repo, self._step_pages):
+        return self._first(watched, self._step_pages) or self._first(watched, self._step_jobs)
+
+    def _first(self, watched: list[Watched], step: Callable[[Watched], int]) -> int:
+        """Take the step for the first repository that has anything to do, beginning with another one each time."""
+        for offset in range(len(watched)):
+            repo = watched[(self._turn + offset) % len(watched)]
+            if self._clock() < max(self._again_at.get(repo.id, 0), self._rests.get((repo.id, step.__name__), 0)):
+                continue
+            if calls := self._try(repo, step):
                 return calls
-        return next((calls for repo in ready if (calls := self._try(repo, self._step_jobs))), 0)
+            # To look at hundreds of repositories each second would keep everybody else waiting.
+            self._rests[repo.id, step.__name__] = self._clock() + REST_SECONDS
+            time.sleep(0)
+        return 0
 
     def _try(self, repo: Watched, step: Callable[[Watched], int]) -> int:
         try:
@@ -99,12 +113,20 @@ class Backfill:
             self._shorten(repo, checkpoint, page.total_count)
             return True
         complete = checkpoint.complete and page.total_count <= CAP
-        ended = page.next_url is None
-        following = None if ended else replace(checkpoint, next_page=checkpoint.next_page + 1, complete=complete)
-        covered = Range(checkpoint.from_at, checkpoint.to_at, complete) if ended else None
-        batch = Batch(repo.id, None, runs=tuple(Sighting(run) for run in page.runs), covered=covered)
+        lacking = page.total_count - (checkpoint.next_page - 1) * PAGE - len(page.runs)
+        following: Checkpoint | None = None
+        if page.next_url is not None:
+            following = replace(checkpoint, next_page=checkpoint.next_page + 1, complete=complete)
+        elif complete and lacking > 0:
+            # A page was lost, or GitHub's index lags: once more from the start, then it is told as incomplete.
+            complete = False
+            if self._short.pop(repo.id, None) != checkpoint.from_at:
+                self._short[repo.id] = checkpoint.from_at
+                following = replace(checkpoint, next_page=1)
+        covered = None if following is not None else Range(checkpoint.from_at, checkpoint.to_at, complete)
+        batch = Batch(repo.id, repo.live_since, runs=tuple(Sighting(run) for run in page.runs), covered=covered)
         self._store(repo, batch, following)
-        if ended:
+        if following is None:
             self._adapt(repo, page.total_count, length)
         return True
 
@@ -114,19 +136,14 @@ class Backfill:
         fitting = max(min(length // 2, length * (CAP * 9 // 10) // count), SHORTEST_WINDOW_SECONDS)
         self._window_seconds[repo.id] = fitting
         shorter = replace(checkpoint, from_at=checkpoint.to_at - fitting)
-        self._deps.db.transact(lambda conn: self._set_checkpoint(conn, repo, shorter))
+        self._deps.transact(lambda conn: coverage.set_checkpoint(conn, repo.id, shorter))
 
     def _store(self, repo: Watched, batch: Batch, following: Checkpoint | None) -> None:
         def work(conn: Connection) -> None:
-            self._deps.guard(conn)
             apply(conn, batch, self._deps.github.time())
             coverage.set_checkpoint(conn, repo.id, following)
 
-        self._deps.db.transact(work)
-
-    def _set_checkpoint(self, conn: Connection, repo: Watched, checkpoint: Checkpoint) -> None:
-        self._deps.guard(conn)
-        coverage.set_checkpoint(conn, repo.id, checkpoint)
+        self._deps.transact(work)
 
     def _checkpoint(self, repo: Watched) -> Checkpoint | None:
         """Return the window under way, else the newest one that coverage lacks, else None."""
@@ -158,7 +175,7 @@ class Backfill:
         with self._deps.db.read() as conn:
             wanting = runs.list_wanting(conn, repo.id, limit=50)
         ready = self._turns.take(wanting, most=JOBS_PER_STEP)
-        return read_attempts(self._deps, repo, ready, "backfill")
+        return read_attempts(self._deps, repo, ready, "backfill", self._turns)
 
 
 def progress(conn: Connection, days: int, now: int) -> list[Progress]:

@@ -63,7 +63,7 @@ class Pace:
     calls: float = 3.0  # of one read of its lists, smoothed
     cost: float = 1.0  # those that count against the limit, smoothed
     errors: int = 0
-    identified: bool = False
+    identified_at: float = float("-inf")
     told: bool = False  # its changes are delivered
 
 
@@ -135,20 +135,25 @@ def make_plan(load: Load, budget: Budget, floors: Floors) -> Plan:
         "GitHub's calls per minute": _ratio(calls, MOST_CALLS_PER_SECOND),
     }
     why, stretch = max(factors.items(), key=lambda item: item[1])
-    found = _stretched(floors, stretch, detail_stretch, why if stretch > 1 else None)
+    # Once the budget is back there is no reason to wait longer.
+    longest = min(LONGEST_SECONDS, budget.seconds + floors.idle_seconds)
+    found = _stretched(floors, stretch, detail_stretch, why if stretch > 1 else None, longest)
     told = load.told_active + load.told_idle
     if not told:
         return found
     reconciled = f"deliveries tell what changes in {told} of {told + load.active + load.idle} repositories"
     told_why = reconciled if found.why is None else f"{reconciled}; {found.why}"
-    return replace(found, why=told_why, told=_stretched(floors.told, stretch, detail_stretch, told_why))
+    return replace(found, why=told_why, told=_stretched(floors.told, stretch, detail_stretch, told_why, longest))
 
 
-def _stretched(floors: Floors, stretch: float, detail_stretch: float, why: str | None) -> Plan:
+def _stretched(floors: Floors, stretch: float, detail_stretch: float, why: str | None, longest: float) -> Plan:
+    """Return the floors made longer, none beyond `longest` unless it is longer by itself."""
     return Plan(
-        active_seconds=min(floors.active_seconds * stretch, LONGEST_SECONDS),
-        idle_seconds=min(floors.idle_seconds * stretch, LONGEST_SECONDS),
-        detail_seconds=min(floors.detail_seconds * max(stretch, detail_stretch), LONGEST_SECONDS),
+        active_seconds=max(floors.active_seconds, min(floors.active_seconds * stretch, longest)),
+        idle_seconds=max(floors.idle_seconds, min(floors.idle_seconds * stretch, longest)),
+        detail_seconds=max(
+            floors.detail_seconds, min(floors.detail_seconds * max(stretch, detail_stretch), LONGEST_SECONDS)
+        ),
         why=why,
     )
 

@@ -29,6 +29,8 @@ ACTIVE_FOR_SECONDS = 300
 # One tick ends after this long, so that a stop, a plan or a new repository needn't wait for all.
 LONGEST_TICK_SECONDS = 10.0
 TOKEN_PAUSE_SECONDS = 15.0
+# A rename, or another default branch, is noticed after this long.
+IDENTIFY_SECONDS = 3600.0
 HINTS = ("in_progress", "queued")
 
 
@@ -101,9 +103,9 @@ class Poller:
         return True
 
     def _read(self, repo: Watched, pace: Pace) -> None:
-        if not pace.identified:
+        if self._clock() - pace.identified_at >= IDENTIFY_SECONDS:
             self._identify(repo)
-            pace.identified = True
+            pace.identified_at = self._clock()
         before = self._deps.github.counts
         repo = self._read_newest(repo)
         self._read_hints(repo, HINTS if pace.active else HINTS[:1])
@@ -115,7 +117,7 @@ class Poller:
 
     def _identify(self, repo: Watched) -> None:
         found = self._deps.github.repository(repo.name)
-        self._deps.db.transact(lambda conn: repositories.identify(conn, repo.id, found))
+        self._deps.transact(lambda conn: repositories.identify(conn, repo.id, found))
 
     def _read_newest(self, repo: Watched) -> Watched:
         """Read the newest runs back to what is known, and record up to when the repository is now true."""
@@ -164,11 +166,10 @@ class Poller:
         outcome = PollOutcome(repo.id, page.as_of, seconds, page.as_of + round(seconds * 1.5) + 15)
 
         def work(conn: Connection) -> None:
-            self._deps.guard(conn)
             repositories.record_success(conn, outcome, live_since)
             coverage.cover(conn, repo.id, covered)
 
-        self._deps.db.transact(work)
+        self._deps.transact(work)
 
     def _read_hints(self, repo: Watched, statuses: tuple[str, ...]) -> None:
         """Read the status lists: they show reruns of old runs, which the newest pages don't."""
@@ -186,7 +187,7 @@ class Poller:
         with self._deps.db.read() as conn:
             since = (repo.last_success_at or 0) - 3600
             wanting = runs.list_wanting(conn, repo.id, limit=50, since=since)
-        read_attempts(self._deps, repo, self._turns.take(wanting, most=10), "poll")
+        read_attempts(self._deps, repo, self._turns.take(wanting, most=10), "poll", self._turns)
 
     def _succeeded(self, repo: Watched, pace: Pace) -> None:
         pace.errors = 0
@@ -216,13 +217,14 @@ class Poller:
         if error.retryable and pace.errors == 1:
             pause = self._floors.active_seconds
         pace.due_at = self._clock() + pause
-        pace.identified = pace.identified and not isinstance(error, NotFound)
+        if isinstance(error, NotFound):
+            pace.identified_at = float("-inf")
         log.warning("repository not read", repository=repo.name, error=str(error), again_in_seconds=round(pause))
         self._note(repo, error)
 
     def _note(self, repo: Watched, error: GitHubError) -> None:
         at = self._deps.github.now()
-        self._deps.db.transact(lambda conn: repositories.record_failure(conn, repo.id, str(error), at))
+        self._deps.transact(lambda conn: repositories.record_failure(conn, repo.id, str(error), at))
 
     def _budget(self) -> Budget:
         limits = self._deps.github.limits

@@ -7,6 +7,7 @@ a new epoch. That is the safe side: a client that meets a new epoch without need
 
 import json
 import secrets
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from sqlalchemy import Connection
 from pipemon.store import events
 from pipemon.store.engine import Database, DatabaseFull
 from pipemon.store.schema import event_log
+
+# From the text to the end of the writing. No tool can set a file's ctime.
+WRITING_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class Sidecar:
     def settle(self, db: Database) -> bool:
         """Give the log a new epoch unless it goes on from where the note says; return whether it got one."""
         noted, inode = self._read(), self._database.stat().st_ino
+        if noted is not None and self._was_put_back():
+            noted = Note("", 0, 0)
 
         def work(conn: Connection) -> bool:
             at = events.position(conn)
@@ -62,11 +68,19 @@ class Sidecar:
             return
         fresh = self._path.with_suffix(".new")
         try:
-            fresh.write_text(json.dumps(asdict(now)))
+            fresh.write_text(json.dumps({**asdict(now), "written_at": time.time()}))
             fresh.replace(self._path)
         except OSError as error:
             raise DatabaseFull(f"the position of the event log can't be noted: {error}") from error
         self._noted = now
+
+    def _was_put_back(self) -> bool:
+        """Whether the note's file was made anew after its text was written: a copy, over whatever file."""
+        try:
+            written_at = float(json.loads(self._path.read_text())["written_at"])
+            return abs(self._path.stat().st_ctime - written_at) > WRITING_SECONDS
+        except (OSError, ValueError, KeyError, TypeError):
+            return True
 
     def _read(self) -> Note | None:
         try:

@@ -34,9 +34,12 @@ def mark_applied(conn: Connection, etags: Mapping[str, str], now: int) -> None:
     upsert(conn, http_etags, [{"url": url, "etag": etag, "applied_at": now} for url, etag in etags.items()])
 
 
-def forget_etags(conn: Connection, before: int) -> int:
-    """Drop the ETags of addresses that were not read since; return how many."""
-    return conn.execute(sa.delete(http_etags).where(http_etags.c.applied_at < before)).rowcount
+def forget_etags(conn: Connection, repository: str, before: int, ended_before: int) -> int:
+    """Drop a repository's ETags that did not change since, those of single runs earlier; return how many."""
+    table = http_etags.c
+    ours = table.url.startswith(f"{repository}/", autoescape=True)
+    single = sa.and_(table.url.startswith(f"{repository}/runs/", autoescape=True), table.applied_at < ended_before)
+    return conn.execute(sa.delete(http_etags).where(ours, sa.or_(table.applied_at < before, single))).rowcount
 
 
 def get_limits(conn: Connection, token_hash: str) -> dict[str, object] | None:

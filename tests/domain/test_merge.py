@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 
@@ -62,10 +63,26 @@ def test_settled_second_is_not_unsettled_by_a_replay() -> None:
     assert run.status == "queued"
 
 
-def test_only_a_read_by_id_corrects_a_conclusion() -> None:
+def test_a_later_end_corrects_an_earlier_one_in_either_order() -> None:
     failed, succeeded = seen("completed", 5, "failure"), seen("completed", 9, "success")
-    assert fold((failed, False), (succeeded, False))[0].conclusion == "failure"
-    assert fold((failed, False), (succeeded, True))[0].conclusion == "success"
+    for order in permutations([(failed, False), (succeeded, False)]):
+        assert fold(*order)[0].conclusion == "success"
+
+
+def test_of_two_ends_of_one_second_a_read_by_id_tells_which() -> None:
+    failed, succeeded = seen("completed", 5, "failure"), seen("completed", 5, "success")
+    for order in permutations([(failed, True), (succeeded, False)]):
+        assert fold(*order)[0].conclusion == "failure"
+    for order in permutations([(failed, False), (succeeded, False)]):
+        assert fold(*order)[0].conclusion == "success"
+
+
+def test_an_attempt_that_waits_for_an_approval_may_go_on() -> None:
+    held, going = seen("completed", 5, "action_required"), seen("in_progress", 9)
+    for order in permutations([(held, False), (going, False)]):
+        assert fold(*order)[0].status == "in_progress"
+    for order in permutations([(held, False), (going, False), (seen("completed", 12, "failure"), False)]):
+        assert fold(*order)[0].conclusion == "failure"
 
 
 def test_higher_attempt_wins_and_earlier_ones_are_kept() -> None:
