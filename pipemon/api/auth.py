@@ -5,6 +5,7 @@ import hmac
 import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from flask import Flask, request
@@ -55,9 +56,16 @@ def scope(name: str) -> Callable[[View], View]:
     return mark
 
 
-def reads_are_open(settings: Settings) -> bool:
-    """Whether reads need no key: only this machine can call, or the operator said so."""
-    return settings.allow_anonymous_read or _is_loopback(settings.host)
+# What a proxy adds. Behind one on this machine, everybody's requests come from a loopback address.
+FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
+
+
+def reads_are_open(settings: Settings, environ: Mapping[str, Any] = MappingProxyType({})) -> bool:
+    """Whether this request may read without a key: only this machine can have sent it, or the operator said so."""
+    if settings.allow_anonymous_read:
+        return True
+    has_front = bool(settings.public_url or settings.trusted_proxies) or any(name in environ for name in FORWARDED)
+    return _is_loopback(settings.host) and not has_front
 
 
 def _is_loopback(host: str) -> bool:
@@ -71,7 +79,7 @@ def identify(environ: Mapping[str, Any], settings: Settings) -> Identity:
     """Return who asks; raise UnknownKey for a key that is none of ours."""
     sent = _sent_key(environ)
     if sent is None:
-        is_open = reads_are_open(settings)
+        is_open = reads_are_open(settings, environ)
         return Identity("anonymous", "read" if is_open else "none", is_open)
     found = identify_key(sent, settings)
     if found is None:

@@ -16,6 +16,7 @@ from pipemon.api.schemas import live as shapes
 from pipemon.api.services import services
 from pipemon.live.protocol import Auth
 from pipemon.live.session import Live, Session
+from pipemon.live.socket import BUSY, RESTART, farewell
 from pipemon.store import tickets
 
 log = telemetry.logger(__name__)
@@ -23,8 +24,6 @@ log = telemetry.logger(__name__)
 bp = Blueprint("live", __name__, url_prefix="/api/v1/live", description="Tickets for the WebSocket")
 socket_bp = Pages("socket", __name__)
 sock = Sock()
-
-RETRY_AFTER_SECONDS = 10
 
 
 class NoThread:
@@ -58,16 +57,12 @@ def ticket() -> tuple[Ticket, dict[str, str]]:
 
 @socket_bp.before_request
 def check() -> None:
-    """Refuse an unknown key, a page of a foreign origin, and one client too many, before the handshake."""
-    live = _live()
+    """Refuse an unknown key and a page of a foreign origin before the handshake."""
     found = caller()
     request.environ["pipemon.facts"]["caller"] = found.name if found.may("read") else None
     origin = request.headers.get("Origin")
     if origin is not None and not _is_ours(origin):
         refuse(403, "This origin may not open a socket here (ALLOWED_ORIGINS).")
-    if live.hub.is_full or live.hub.closing:
-        retry = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-        refuse(503, "There are too many sockets; come back in a while.", headers=retry)
     # Compression costs each client a hundred times the memory; browsers offer it always.
     request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
 
@@ -87,11 +82,15 @@ def _is_ours(origin: str) -> bool:
 def websocket(ws: Any) -> None:
     """Take the socket out of the server's hands, and let a session answer it."""
     live = _live()
+    ws.connected = False  # the library's own goodbye would be bytes that are not ours
+    if live.hub.is_full or live.hub.closing:
+        why = (RESTART, "restart: reconnect and resume") if live.hub.closing else (BUSY, "too many clients: come later")
+        ws.sock.sendall(farewell(*why))
+        return
     name = request.environ["pipemon.facts"]["caller"]
     what: dict[str, object] = {"address": request.remote_addr, "origin": request.headers.get("Origin")}
     log.info("socket opened", caller=name, clients=len(live.hub) + 1, **what)
     Session(live, ws.sock.fileno(), name, what)
-    ws.connected = False  # the library's own goodbye would be bytes that are not ours
 
 
 def _live() -> Live:

@@ -44,9 +44,14 @@ class SnapshotSource:
         """Read the snapshot anew and return it; what has not changed stays the same object."""
         found = self._read()
         self._read_at = self._monotonic()
-        if self._held is None or not found.equals(self._held):
+        if self._held is None or not (found.equals(self._held) or _is_older(found, self._held)):
             self._held = found
         return self._held
+
+
+def _is_older(found: Snapshot, held: Snapshot) -> bool:
+    """Whether a read that began earlier ended later: who was just told of something must not be answered from it."""
+    return found.epoch == held.epoch and (found.revision, found.last_id) < (held.revision, held.last_id)
 
 
 @dataclass(frozen=True, slots=True)

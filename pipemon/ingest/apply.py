@@ -4,7 +4,7 @@ It reads what is stored, merges the observations into it (order-free, domain.mer
 events that the change is (domain.diff) and marks the answers' ETags as applied. Nothing else writes a run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
@@ -108,10 +108,13 @@ def apply(conn: Connection, batch: Batch, recorded_at: float) -> Applied:
     return replace(applied, news=count)
 
 
-def tell(conn: Connection, news: list[Event], recorded_at: float) -> int:
-    """Append events that follow from others in the log, and change no run; return how many were new."""
+def tell(conn: Connection, follow: Callable[[int], list[Event]], recorded_at: float) -> int:
+    """Append events that follow from others in the log, and change no run; return how many were new.
+
+    `follow` gets the log's last id, and nothing is appended between its look and its word.
+    """
     events.lock(conn)
-    return events.append(conn, news, recorded_at)
+    return events.append(conn, follow(events.position(conn).last_id), recorded_at)
 
 
 def _merge_runs(known: _Known, batch: Batch) -> None:

@@ -98,16 +98,17 @@ class Deliveries:
         """Apply one delivery and mark it, in this transaction."""
         now = self._deps.github.time()
         body = deliveries.get_body(conn, delivery.id)
-        if body is None:  # another process was faster
+        if body is None:  # another process was faster, or there is nothing to wait for
+            deliveries.finish(conn, delivery.id, "failed", now, "its body is lost")
             return Outcome(delivery)
         if repo is None:
             return self._finish(conn, delivery, "ignored", "this repository is not watched any more")
         told = webhook.read(delivery.event, body, repo.name)
         run_id = told.run.id if told.run else told.job.run_id if told.job else 0
         standing = runs.get_standing(conn, run_id)
-        if standing == "missing":
+        if standing == "deleted":
             # It may be an old delivery that was sent again: only GitHub itself, asked by id, brings a run back.
-            return self._finish(conn, delivery, "ignored", "GitHub did not know this run when it was asked by id")
+            return self._finish(conn, delivery, "ignored", "this run is gone on GitHub, which was asked by id, twice")
         if told.run:
             batch = Batch(repo.id, self._live_since(repo, told.run.updated_at), runs=(Sighting(told.run),))
         elif told.job and standing == "known":
@@ -119,7 +120,7 @@ class Deliveries:
             until = min(delivery.received_at + PATIENCE_SECONDS, now + GLANCE_SECONDS)
             deliveries.postpone(conn, delivery.id, until, "its run is not known yet", tried=False)
             return Outcome(delivery)
-        apply(conn, batch, self._deps.github.now())
+        apply(conn, batch, self._deps.github.time())
         return self._finish(conn, delivery, "applied")
 
     def _finish(self, conn: Connection, delivery: Waiting, result: str, why: str | None = None) -> Outcome:

@@ -95,7 +95,8 @@ def _store(conn: Connection, letter: _Letter) -> Receipt | BaseException:
     if delivery.result is None and deliveries.depth(conn).full:
         return Full()
     if not deliveries.add(conn, delivery):
-        deliveries.revive(conn, delivery)
+        if delivery.result is None:
+            deliveries.revive(conn, delivery)
         return Receipt("repeated")
     return Receipt("ignored" if delivery.result == "ignored" else "accepted", delivery.why)
 

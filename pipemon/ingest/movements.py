@@ -29,18 +29,26 @@ class Movements:
             if self._told_until is None:
                 # On a log without such an event what is past moves nothing now.
                 self._told_until = events.newest_id(conn, "analytics_updated") or end
-            moved = events.count_news(conn, self._told_until, end, MOVES) if end > self._told_until else {}
+            moved = end > self._told_until and events.count_news(conn, self._told_until, end, MOVES)
+        if not moved:
+            self._told_until = end
+            return 0
+        after = self._told_until
+        self._told_until, told = self._deps.transact(lambda conn: self._tell(conn, after))
+        return told
+
+    def _tell(self, conn: Connection, after: int) -> tuple[int, int]:
+        """Count anew under the log's lock, so that no end can lie between what is counted and what tells it."""
         now = self._deps.github.time()
-        news = [_event(name, last_id, count, int(now)) for name, (last_id, count) in moved.items()]
-        if news:
 
-            def work(conn: Connection) -> int:
-                self._deps.guard(conn)
-                return tell(conn, news, now)
+        def follow(end: int) -> list[Event]:
+            # Another process may have told meanwhile.
+            begin = events.newest_id(conn, "analytics_updated", after) or after
+            moved = events.count_news(conn, begin, end, MOVES)
+            return [_event(name, last_id, count, int(now)) for name, (last_id, count) in moved.items()]
 
-            self._deps.db.transact(work)
-        self._told_until = end
-        return len(news)
+        told = tell(conn, follow, now)
+        return events.position(conn).last_id, told
 
 
 def _event(repository: str, last_id: int, count: int, now: int) -> Event:

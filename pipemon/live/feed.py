@@ -46,7 +46,9 @@ class Feed:
         self._woken = Event()
         self._window: deque[Update] = deque(maxlen=WINDOW)
         self._pages: OrderedDict[int, Sequence[Update]] = OrderedDict()
+        self._reading: dict[int, Event] = {}
         self.position: Position | None = None
+        hub.lagging = lambda client: gevent.spawn(self.catch_up, client)
         self.reads = 0
 
     def wake(self) -> None:
@@ -86,10 +88,12 @@ class Feed:
 
     def _begin(self, found: Position) -> None:
         """Take the log up where it ends; who is subscribed to another log is told so."""
+        # Read first: where that fails, nothing has changed, and the next look begins anew.
+        newest = [update for update in self._read(max(0, found.last_id - PAGE)) if update.id <= found.last_id]
         was, self.position = self.position, found
         self._window.clear()
         self._pages.clear()
-        self._window.extend(self._read(max(0, found.last_id - PAGE)))
+        self._window.extend(newest)
         if was is not None:
             log.warning("another event log", epoch=found.epoch, last_id=found.last_id)
             self._hub.resync(found)
@@ -104,15 +108,25 @@ class Feed:
         """Return some of the updates that follow an id, from memory where they are there."""
         if self._window and self._window[0].id <= after + 1:
             return list(islice(self._window, after + 1 - self._window[0].id, None))
-        start = after // PAGE * PAGE
-        if start not in self._pages:
+        return [update for update in self._shared(after // PAGE * PAGE) if update.id > after]
+
+    def _shared(self, start: int) -> Sequence[Update]:
+        """Return the page that begins behind an id; all who want it at once wait for one read."""
+        while (reading := self._reading.get(start)) is not None:
+            reading.wait()
+        if start in self._pages:
+            return self._pages[start]
+        reading = self._reading[start] = Event()
+        try:
             found = self._read(start)
-            if len(found) < PAGE:
-                return [update for update in found if update.id > after]
+        finally:
+            del self._reading[start]
+            reading.set()
+        if len(found) == PAGE:
             self._pages[start] = found
             if len(self._pages) > SHARED_PAGES:
                 self._pages.popitem(last=False)
-        return [update for update in self._pages[start] if update.id > after]
+        return found
 
     def catch_up(self, client: Client) -> None:
         """Send a client what it has missed, history too, as fast as it takes it; then it is live."""
@@ -127,7 +141,7 @@ class Feed:
         position = self.position
         if position is None or client.cursor >= position.last_id:
             # Nothing yields between this look and the switch: no event can slip through.
-            client.live = True
+            client.live, client.resumes = True, False
             return
         missed = self.page(client.cursor)
         if client.cursor >= position.last_id or self.position is not position:
@@ -141,7 +155,7 @@ class Feed:
             if update.id > position.last_id or client.connection.backlog_bytes > ENOUGH_BYTES:
                 break
             client.cursor = update.id
-            if client.wants(update):
+            if client.wants(update) and (client.resumes or not update.historic):
                 client.connection.send(update.frame)
         self._let_drain(client)
 

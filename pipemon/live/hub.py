@@ -16,7 +16,13 @@ log = telemetry.logger(__name__)
 PING_SECONDS = 25
 # A client that does not take anything for this long is cut off; the log has what it missed.
 STUCK_SECONDS = 30.0
-# Requests go on while ten thousand clients are told.
+# A client with more than this in front of it is no longer told live.
+LAGGING_BYTES = 64 * 1024
+# Requests go on while ten thousand clients are told: after a turn of this length it is the others'. A pause of zero
+# would let only those go on that are ready, and no timer.
+TURN_SECONDS, PAUSE_SECONDS = 0.005, 0.0002
+LOOK_EVERY = 64
+# Clients that are told goodbye between two pauses.
 YIELD_EVERY = 256
 
 
@@ -34,7 +40,10 @@ class Update:
 
 @dataclass(slots=True, eq=False)
 class Client:
-    """One subscriber. It has been told everything it wants up to event `cursor`; `live`: it is told what comes, too."""
+    """One subscriber. It has been told everything it wants up to event `cursor`; `live`: it is told what comes, too.
+
+    `resumes`: what it gets from the log includes history, which is never told live.
+    """
 
     connection: Connection
     name: str
@@ -44,6 +53,7 @@ class Client:
     branches: frozenset[str] | None = None
     cursor: int = 0
     live: bool = False
+    resumes: bool = True
 
     def wants(self, update: Update) -> bool:
         """Whether the update passes the subscription's filters."""
@@ -60,6 +70,7 @@ class Hub:
     def __init__(self, most: int) -> None:
         self.most = most
         self.closing = False
+        self.lagging: Callable[[Client], object] = lambda client: None
         self._clients: dict[Client, None] = {}
         self._slots: list[dict[Client, None]] = [{} for _ in range(PING_SECONDS)]
         self._turn = 0
@@ -89,24 +100,37 @@ class Hub:
 
     def publish(self, updates: Sequence[Update]) -> None:
         """Send updates to everybody live who wants them; history is sent to those who resume alone."""
+        done = told = 0
+        since = time.monotonic()
         for update in updates:
-            told = 0
-            for place, client in enumerate(list(self._clients), 1):
-                if client.live and client.cursor < update.id:
-                    client.cursor = update.id
-                    if not update.historic and client.wants(update):
-                        client.connection.send(update.frame)
-                        told += 1
-                if place % YIELD_EVERY == 0:
-                    gevent.sleep(0)
-            telemetry.count("live_frames_total", told)
+            for client in list(self._clients):
+                told += self._tell(client, update)
+                done += 1
+                if done % LOOK_EVERY == 0 and time.monotonic() - since > TURN_SECONDS:
+                    gevent.sleep(PAUSE_SECONDS)
+                    since = time.monotonic()
+        telemetry.count("live_frames_total", told)
+
+    def _tell(self, client: Client, update: Update) -> bool:
+        """Send one update to one client; who has not taken what came before gets it from the log, at its own pace."""
+        if not client.live or client.cursor >= update.id:
+            return False
+        if client.connection.backlog_bytes > LAGGING_BYTES:
+            client.live = False
+            self.lagging(client)
+            return False
+        client.cursor = update.id
+        if update.historic or not client.wants(update):
+            return False
+        client.connection.send(update.frame)
+        return True
 
     def resync(self, position: Position) -> None:
         """Tell everybody that follows the log that it is another one now."""
         text = socket.frame(protocol.resync(position.last_id, position.epoch, "epoch: the log is another one").encode())
         for client in list(self._clients):
+            client.cursor, client.live = position.last_id, client.live or bool(client.topics)
             if client.topics:
-                client.cursor, client.live = position.last_id, True
                 client.connection.send(text)
 
     def beat(self) -> None:

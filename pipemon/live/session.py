@@ -39,14 +39,14 @@ class Live:
 class Session:
     """Answers one client. `name` None: it has to say who it is before anything else."""
 
-    __slots__ = ("_began", "_client", "_connection", "_given_at", "_live", "_name", "_tokens", "_what")
+    __slots__ = ("_began", "_client", "_connection", "_given_at", "_inbox", "_live", "_name", "_tokens", "_what")
 
     def __init__(self, live: Live, fileno: int, name: str | None, what: dict[str, object]) -> None:
         self._live, self._name, self._what = live, name, what
         self._began = self._given_at = time.monotonic()
         self._tokens = float(BURST)
-        # In a greenlet: a ticket is looked up in the database, and a log line may wait; a socket's callback must not.
-        self._connection = Connection(fileno, lambda text: gevent.spawn(self._hear, text), self._ended)
+        self._inbox: list[str] = []
+        self._connection = Connection(fileno, self._hear, self._ended)
         self._client: Client = live.hub.add(self._connection, name or "")
         if name is None:
             gevent.spawn_later(AUTH_SECONDS, self._still_unknown)
@@ -64,17 +64,32 @@ class Session:
         log.info("socket closed", code=code, seconds=seconds, caller=self._name, **self._what)
 
     def _hear(self, text: str) -> None:
-        """Answer one message; one that makes no sense changes nothing, and the connection stays."""
+        """Take a message. Answering may wait for the database, which a socket's callback must not: it is done apart."""
         if not self._may_speak():
             self._error("Too many messages.", "rate_limited", {})
             self._connection.close(socket.POLICY, "too many messages")
             return
+        self._inbox.append(text)
+        if len(self._inbox) == 1:
+            gevent.spawn(self._work)
+
+    def _work(self) -> None:
+        """Answer what was said, in order."""
+        while self._inbox and self._connection.is_open:
+            self._respond(self._inbox[0])
+            del self._inbox[0]
+
+    def _respond(self, text: str) -> None:
+        """Answer one message; one that makes no sense changes nothing, and the connection stays."""
         try:
             self._answer(protocol.parse(text))
         except Misunderstood as wrong:
             self._error(str(wrong), wrong.kind, wrong.details)
         except DatabaseError:
             self._error("The database can't be used now; try again.", "unavailable", {})
+        except Exception:
+            log.exception("a message was not answered")
+            self._error("Something went wrong here.", "internal_error", {})
 
     def _may_speak(self) -> bool:
         now = time.monotonic()

@@ -19,6 +19,8 @@ from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
 BACKLOG_BYTES = 256 * 1024
 MESSAGE_BYTES = 64 * 1024
+# Frames of any kind that one client may send: messages have a limit of their own.
+FRAMES_PER_SECOND = 300
 READ_BYTES = 16 * 1024
 # What is still to be sent when a connection closes gets this long.
 FAREWELL_SECONDS = 2.0
@@ -40,6 +42,11 @@ def frame(payload: bytes, opcode: int = Opcode.TEXT) -> bytes:
     return head + payload
 
 
+def farewell(code: int, reason: str) -> bytes:
+    """Return the close frame with this code."""
+    return frame(struct.pack("!H", code) + reason.encode()[:123], Opcode.CLOSE)
+
+
 PING = frame(b"", Opcode.PING)
 
 
@@ -47,8 +54,8 @@ class Connection:
     """A shaken-hands WebSocket on a descriptor of its own. `on_text` gets whole messages, `on_end` the close code."""
 
     __slots__ = (
-        "_backlog", "_closing", "_on_end", "_on_text", "_proto", "_reader", "_size", "_sock", "_text", "_text_size",
-        "_writer", "blocked_since", "code", "drained", "heard", "until",
+        "_backlog", "_closing", "_frames", "_on_end", "_on_text", "_proto", "_reader", "_second", "_size", "_sock",
+        "_text", "_text_size", "_writer", "blocked_since", "code", "drained", "heard", "until",
     )  # fmt: skip
 
     def __init__(self, fileno: int, on_text: Callable[[str], None], on_end: Callable[[int], None]) -> None:
@@ -58,7 +65,7 @@ class Connection:
         self._on_text, self._on_end = on_text, on_end
         self._proto: FrameProtocol | None = None
         self._text: list[str] = []
-        self._text_size = 0
+        self._text_size = self._frames = self._second = 0
         self._backlog: deque[bytes] | None = None
         self._size = 0
         self._writer: Any = None
@@ -157,15 +164,26 @@ class Connection:
         try:
             self._proto.receive_bytes(data)
             for got in self._proto.received_frames():
+                if self._is_flooded():
+                    self.close(POLICY, "too many frames")
+                    return
                 self._take(got.opcode, got.payload, got.message_finished)
                 if self._closing:
                     return
         except ParseFailed as failed:
             self.close(int(failed.code), "not a WebSocket frame that is allowed")
 
+    def _is_flooded(self) -> bool:
+        """Count a frame; whether there were more in this second than anybody has a use for."""
+        second = int(time.monotonic())
+        self._frames = self._frames + 1 if second == self._second else 1
+        self._second = second
+        return self._frames > FRAMES_PER_SECOND
+
     def _take(self, opcode: Opcode, payload: bytes | str | tuple[int, str], finished: bool) -> None:
         if opcode is Opcode.TEXT:
-            self._text.append(str(payload))
+            if payload:
+                self._text.append(str(payload))
             self._text_size += len(payload)
             if self._text_size > MESSAGE_BYTES:
                 self.close(TOO_BIG, f"larger than {MESSAGE_BYTES} bytes")
@@ -189,7 +207,7 @@ class Connection:
         if self._backlog:
             half_sent = self._backlog[0]
             self._backlog, self._size = deque([half_sent]), len(half_sent)
-        self._put(frame(struct.pack("!H", code) + reason.encode()[:123], Opcode.CLOSE))
+        self._put(farewell(code, reason))
         if self._reader is not None and not self._backlog:
             self._half_close()
 

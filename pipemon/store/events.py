@@ -88,10 +88,10 @@ def list_after(conn: Connection, after: int, limit: int, types: Iterable[str] = 
     return list(conn.execute(query.where(events.c.type.in_(wanted)) if wanted else query))
 
 
-def newest_id(conn: Connection, event_type: str) -> int | None:
-    """Return the id of the newest event of this type."""
-    query = sa.select(events.c.id).where(events.c.type == event_type).order_by(events.c.id.desc()).limit(1)
-    return conn.execute(query).scalar()
+def newest_id(conn: Connection, event_type: str, after: int = 0) -> int | None:
+    """Return the id of the newest event of this type with an id above `after`."""
+    query = sa.select(events.c.id).where(events.c.type == event_type, events.c.id > after)
+    return conn.execute(query.order_by(events.c.id.desc()).limit(1)).scalar()
 
 
 def count_news(conn: Connection, after: int, until: int, types: Iterable[str]) -> dict[str, tuple[int, int]]:

@@ -61,11 +61,11 @@ def load_marks(conn: Connection, run_ids: Iterable[int]) -> dict[int, tuple[int 
 
 
 def get_standing(conn: Connection, run_id: int) -> str:
-    """Return "unknown" for a run that is not stored, "missing" for one that GitHub denied by id, else "known"."""
-    row = conn.execute(sa.select(runs.c.missing_since).where(runs.c.id == run_id)).one_or_none()
+    """Return "unknown" for a run that is not stored, "deleted" for one with a tombstone, else "known"."""
+    row = conn.execute(sa.select(runs.c.deleted_at).where(runs.c.id == run_id)).one_or_none()
     if row is None:
         return "unknown"
-    return "known" if row.missing_since is None else "missing"
+    return "known" if row.deleted_at is None else "deleted"
 
 
 def put_runs(conn: Connection, repository_id: int, changed: Mapping[int, tuple[Run, Attempt]]) -> None:

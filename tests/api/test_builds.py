@@ -53,7 +53,7 @@ def _links(header: str) -> dict[str, Any]:
 
 
 def test_links_lead_to_the_public_url_not_to_the_host_header(make_api: Any) -> None:
-    api: Api = make_api(public_url="https://ci.example.com")
+    api: Api = make_api(public_url="https://ci.example.com", allow_anonymous_read=True)
     assert "<https://ci.example.com/api/v1/builds?page=1>" in api.open(PATH).headers["Link"]
 
 
