@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
-import requests
-
 from pipemon.simulator.habits import OWNER
 from pipemon.simulator.plans import DAY, PlannedAttempt, PlannedJob, PlannedRun
 from pipemon.simulator.world import Repository
 
 if TYPE_CHECKING:
+    import requests
+
     from pipemon.simulator.server import Simulator
 
 # Younger runs are looked at, and older ones that an order has touched.
@@ -175,6 +175,8 @@ class Hooks:
 
     def _deliver(self) -> None:
         """Send what is due until told to stop."""
+        import requests  # late: it brings ssl, which the process of its own has to patch before
+
         with requests.Session() as session:
             while url := self._url:
                 with self._sim.lock:
@@ -183,11 +185,11 @@ class Hooks:
                     self._send(session, url, posting)
                 time.sleep(PUMP_SECONDS)
 
-    def _send(self, session: requests.Session, url: str, posting: Posting) -> None:
+    def _send(self, session: "requests.Session", url: str, posting: Posting) -> None:
         self._counts["sent"] += 1
         try:
             answer = session.post(url, data=posting.body, headers=posting.headers(), timeout=TIMEOUT_SECONDS)
-        except requests.RequestException:
+        except OSError:  # every error of requests is one
             self._counts["not answered"] += 1
         else:
             self._counts[f"answered {answer.status_code}"] += 1

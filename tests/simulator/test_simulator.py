@@ -1,6 +1,8 @@
 """The simulator behaves as GitHub does: by GitHub's own schemas, and by the traps that pipemon must survive."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -255,3 +257,17 @@ def test_the_control_surface_does_the_same_by_http(world: World) -> None:
     post("fault", kind="status", status=500)
     assert world.get(RUNS).status_code == 500
     assert world.get("/_sim/counters").json()["by_status"]["500"] == 1
+
+
+def test_its_process_starts_without_a_word_of_warning() -> None:
+    """`make run` shows what it says to everybody who tries the demo."""
+    command = [sys.executable, "-W", "error", "-m", "pipemon.simulator", "--port", "0", "--size", "empty"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+    finally:
+        process.terminate()
+        _, errors = process.communicate(timeout=10)
+    assert said.startswith("simulator listening on http://127.0.0.1:")
+    assert errors == ""
