@@ -76,6 +76,8 @@ export class PipemonLive {
       socket.onopen = () => (ticket === null ? this.#subscribe() : this.#send({ type: "auth", ticket }));
       socket.onmessage = ({ data }) => this.#hear(JSON.parse(data));
       socket.onclose = ({ code, reason }) => this.#broken(code, reason);
+      // A browser tells the close in the same turn, and with its code; Node 20 tells none where nobody answered.
+      socket.onerror = () => setTimeout(() => attempt === this.#attempt && this.#broken(LOST, "no connection"));
     } catch (cause) {
       if (attempt !== this.#attempt) return;
       this.#emit("error", { type: "not_connected", message: String(cause), details: {}, cause });
@@ -89,7 +91,7 @@ export class PipemonLive {
     clearInterval(this.#watch);
     clearTimeout(this.#wait);
     if (this.#socket === null) return;
-    this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
+    this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = this.#socket.onerror = null;
     this.#socket.close();
     this.#socket = null;
   }
@@ -152,13 +154,11 @@ export class PipemonLive {
   }
 
   #broken(code, reason) {
-    if (code === NO_KEY) {
-      this.#drop();
-      this.#emit("error", { type: "unauthorized", message: reason, details: {} });
-      this.#stop(code, reason);
-      return;
-    }
     this.#drop();
+    if (code === NO_KEY) {
+      this.#emit("error", { type: "unauthorized", message: reason, details: {} });
+      return this.#stop(code, reason);
+    }
     const seconds = this.#delay(code);
     this.#wait = setTimeout(() => this.#connect(), seconds * 1000);
     this.#become("waiting", { seconds, code, reason });
