@@ -1,6 +1,8 @@
-"""The documentation's pages: vendored viewers of /openapi.json, which work with no internet under a strict policy."""
+"""What is sent as it lies in `static`: the browser client, and the documentation's pages.
 
-import mimetypes
+The pages are vendored viewers of /openapi.json, which work with no internet under a strict policy.
+"""
+
 from pathlib import Path
 
 from flask import Blueprint, Response
@@ -16,7 +18,9 @@ CSP = (
     "form-action 'none'"
 )
 # A vendored folder carries its version in its name, so its files never change.
-CACHE_SECONDS = {"vendor": 31_536_000, "docs": 300}
+CACHE_SECONDS = {"vendor": 31_536_000, "docs": 300, "client": 300}
+# Not the machine's own table: a browser runs no module under a type that some host made up.
+MIMETYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
 # What there is to send: a name that is not here is a 404, whatever it spells.
 FILES = {str(path.relative_to(STATIC)): path for path in STATIC.rglob("*") if path.is_file()}
 
@@ -40,10 +44,10 @@ def redoc() -> Response:
 @bp.get("/static/<path:name>")
 @scope("none")
 def file(name: str) -> Response:
-    """Send a file of the pages, or one of the vendored viewers."""
+    """Send a file of the pages, one of the vendored viewers, or the client for browsers."""
     if name not in FILES:
         raise NotFound
-    sent = Response(FILES[name].read_bytes(), mimetype=mimetypes.guess_type(name)[0] or "text/plain")
+    sent = Response(FILES[name].read_bytes(), mimetype=MIMETYPES.get(FILES[name].suffix, "text/plain"))
     sent.cache_control.public = True
     sent.cache_control.max_age = CACHE_SECONDS[name.partition("/")[0]]
     return sent
