@@ -159,7 +159,9 @@ test("the waits grow to thirty seconds, and a good connection makes them short a
   Server.last.confirm();
   await seconds(11);
   Server.last.end(4408);
-  assert.equal(waits().at(-1), 0.5);
+  await seconds(1);
+  Server.last.end(1006);
+  assert.deepEqual(waits().slice(-2), [0.5, 1]);
 });
 
 test("the waits are spread from nothing to the whole", async () => {
@@ -197,6 +199,13 @@ test("without a key it tells so and stops", async () => {
   assert.equal(told.find(([name]) => name === "error")[1].type, "unauthorized");
   await seconds(120);
   assert.equal(Server.all.length, 1);
+});
+
+test("nor does it wait for the close where the error says so already", async () => {
+  const server = await start();
+  server.open();
+  server.tell({ type: "error", error: { type: "unauthorized", message: "A key is needed.", details: {} } });
+  assert.deepEqual([names(), live.state, server.readyState], [["error"], "closed", 3]);
 });
 
 test("a subscription that is refused is told and tried again; an error afterwards ends nothing", async () => {
@@ -277,4 +286,79 @@ test("a handler that was taken off hears nothing", async () => {
   off();
   server.update(12);
   assert.deepEqual(heard, [11]);
+});
+
+test("closed while it waits, or by the handler of what went wrong, it does not try again", async () => {
+  await start();
+  Server.last.end(1006);
+  live.close();
+  live.close();
+  assert.equal(told.filter(([, what]) => what.state === "closed").length, 1);
+  const wrong = [
+    (server) => server.tell({ type: "error", error: { type: "unavailable", message: "later", details: {} } }),
+    (server) => server.end(4401),
+  ];
+  for (const goes of wrong) {
+    const server = await start();
+    live.on("error", () => live.close());
+    server.open();
+    goes(server);
+    assert.equal(live.state, "closed");
+    assert.equal(told.filter(([, what]) => what.state === "closed").length, 1);
+  }
+  await start({ ticket: async () => { await turn(); throw new Error("offline"); } });
+  live.on("error", () => live.close());
+  await turn();
+  await turn();
+  assert.equal(live.state, "closed");
+  const made = Server.all.length;
+  await seconds(60);
+  assert.equal(Server.all.length, made);
+});
+
+test("a ticket that comes after the end opens nothing, and one that fails then is nobody's matter", async () => {
+  for (const ends of [(done) => done("t"), (done, fail) => fail(new Error("offline"))]) {
+    let ticket;
+    await start({ ticket: () => new Promise((...both) => { ticket = both; }) });
+    live.close();
+    ends(...ticket);
+    await turn();
+    assert.deepEqual([names(), live.state, Server.all.length], [[], "closed", 0]);
+  }
+  let asked = 0;
+  live = new PipemonLive({ url: "ws://ci.example.com/ws", topics: ["builds"], ticket: async () => `t${++asked}` });
+  live.on("state", ({ state }) => state === "connecting" && live.close());
+  await turn();
+  assert.deepEqual([asked, Server.all.length], [0, 0]);
+});
+
+test("an error without a close is a break, an error with one is the close", async () => {
+  await start();
+  Server.last.onerror();
+  await seconds(2);
+  assert.equal(told.filter(([, what]) => what.state === "waiting").length, 1);
+  assert.equal(Server.all.length, 2);
+  Server.last.onerror();
+  Server.last.end(1013);
+  await seconds(1);
+  assert.deepEqual([waits().length, waits()[1]], [2, 45]);
+});
+
+test("a handler that is added meanwhile hears the next, and what nobody handles is in the console", async () => {
+  const lines = mock.method(console, "error", () => {}).mock;
+  const server = await start();
+  let heard = 0;
+  const more = () => { heard += 1; live.on("event", () => more()); };
+  live.on("event", more);
+  server.open();
+  server.confirm();
+  server.update(11);
+  assert.equal(heard, 1);
+  live.on("error", () => { throw new Error("the handler of errors"); });
+  server.tell({ type: "error", error: { type: "validation_error", message: "no", details: {} } });
+  assert.equal(lines.callCount(), 1);
+  live.close();
+  live = new PipemonLive({ url: "ws://ci.example.com/ws", topics: ["builds"], ticket: async () => { throw new Error("x"); } });
+  await turn();
+  assert.equal(lines.callCount(), 2);
 });

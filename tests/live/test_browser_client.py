@@ -1,4 +1,4 @@
-"""The browser client's decisions, in Node, on a scripted server and a clock that is moved; the real one is in tests/flows."""
+"""The browser client's decisions, in Node, on a scripted server and a moved clock; the real one is in tests/flows."""
 
 import re
 import shutil
