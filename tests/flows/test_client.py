@@ -1,5 +1,6 @@
 """The browser client for real: in Chromium and in Node, on the real gunicorn, over kills, restarts and a new log."""
 
+import hashlib
 import json
 import os
 import re
@@ -29,6 +30,13 @@ for (const name of ["event", "build_update", "resync", "state", "error"])
   live.on(name, (message) => console.log("HEARD " + JSON.stringify([name, message, live.lastEventId])));
 """
 
+BUILDS = '{topics: ["builds"]}'
+# What a page's own backend does in real life, which keeps the key to itself.
+WITH_TICKET = """{topics: ["builds"], ticket: async () => {
+  const headers = {"X-API-Key": "%s", "Content-Type": "application/json"};
+  return (await (await fetch("%s/api/v1/live/ticket", {method: "POST", headers, body: "{}"})).json()).ticket;
+}}"""
+
 Heard = list[tuple[str, Any, int | None]]
 
 
@@ -55,17 +63,17 @@ class Site(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def in_chromium(service: Service, options: dict[str, Any]) -> Iterator[Callable[[], Heard]]:
+def in_chromium(service: Service, options: str) -> Iterator[Callable[[], Heard]]:
     """Run the page in a browser, on a site of another origin; yield what returns what it heard."""
     from playwright.sync_api import sync_playwright
 
     site = type("Dashboard", (Site,), {})
     site.pages = {
         "/": ("text/html", '<!doctype html><title>Dashboard</title><script type="module" src="/page.js"></script>'),
-        "/page.js": ("text/javascript", PAGE % (f"{service.url}/static/client/pipemon-live.js", json.dumps(options))),
+        "/page.js": ("text/javascript", PAGE % (f"{service.url}/static/client/pipemon-live.js", options)),
     }
     socket = service.url.replace("http", "ws")
-    site.policy = f"default-src 'none'; script-src 'self' {service.url}; connect-src {socket}"
+    site.policy = f"default-src 'none'; script-src 'self' {service.url}; connect-src {service.url} {socket}"
     server = ThreadingHTTPServer(("127.0.0.1", 0), site)
     service.settings["ALLOWED_ORIGINS"] = f"http://localhost:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -91,12 +99,12 @@ def in_chromium(service: Service, options: dict[str, Any]) -> Iterator[Callable[
 
 
 @contextmanager
-def in_node(service: Service, options: dict[str, Any]) -> Iterator[Callable[[], Heard]]:
+def in_node(service: Service, options: str) -> Iterator[Callable[[], Heard]]:
     """Run the page's script in Node; yield what returns what it heard."""
     assert NODE is not None
     script, out = service.data_dir / "page.mjs", service.data_dir / "page.out"
     url = f"{service.url}/ws"  # http, as a page has it at hand; the client makes ws of it
-    script.write_text(PAGE % (CLIENT.as_uri(), json.dumps({**options, "url": url})))
+    script.write_text(PAGE % (CLIENT.as_uri(), f'{{...{options}, url: "{url}"}}'))
     service.start()
     with out.open("wb") as file:
         # Before version 22 a WebSocket has to be asked for.
@@ -164,7 +172,7 @@ def states(heard: Heard) -> list[str]:
 def test_R1_a_page_hears_each_event_once_over_a_kill_a_restart_and_another_log(
     sim: tuple[Simulator, str], service: Service, place: Any
 ) -> None:
-    with place(service, {"topics": ["builds"]}) as heard:
+    with place(service, BUILDS) as heard:
         service.wait_for(lambda: states(heard())[-1:] == ["open"])
         service.wait_for(lambda: service.get("/api/v1/pipeline/status").json()["data_state"] == "fresh")
         sim[0].add_runs(SHOP, count=3, seconds=0)
@@ -208,3 +216,27 @@ def test_R1_a_page_hears_each_event_once_over_a_kill_a_restart_and_another_log(
         fresh = ids(heard())[known:]
         assert fresh[0] > place_now
         assert fresh == sorted(set(fresh))
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_page_shows_a_new_ticket_each_time(service: Service, place: Any) -> None:
+    key = "pmk_" + "k" * 40
+    service.settings |= {"HOST": "0.0.0.0", "API_KEYS": f"dash:read:{hashlib.sha256(key.encode()).hexdigest()}"}
+    with place(service, WITH_TICKET % (key, service.url)) as heard:
+        service.wait_for(lambda: states(heard()) == ["connecting", "open"])
+        assert service.stop() == 0
+        service.start()
+        service.wait_for(lambda: states(heard()).count("open") == 2)
+        # While it was down no ticket was to be had, and that was told; nothing else went wrong.
+        assert {message["type"] for name, message, _ in heard() if name == "error"} <= {"not_connected"}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("options", [BUILDS, '{topics: ["builds"], ticket: async () => "guessed"}'])
+def test_a_page_that_may_not_listen_is_told_and_stops(service: Service, place: Any, options: str) -> None:
+    service.settings |= {"HOST": "0.0.0.0", "API_KEYS": f"dash:read:{'0' * 64}"}
+    with place(service, options) as heard:
+        service.wait_for(lambda: states(heard())[-1:] == ["closed"])
+        assert states(heard()) == ["connecting", "closed"]
+        assert [message["type"] for name, message, _ in heard() if name == "error"] == ["unauthorized"]
+        assert service.log().count("socket opened") == 1

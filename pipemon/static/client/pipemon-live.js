@@ -77,7 +77,7 @@ export class PipemonLive {
       socket.onmessage = ({ data }) => this.#hear(JSON.parse(data));
       socket.onclose = ({ code, reason }) => this.#broken(code, reason);
       // A browser tells the close in the same turn, and with its code; Node 20 tells none where nobody answered.
-      socket.onerror = () => setTimeout(() => attempt === this.#attempt && this.#broken(LOST, "no connection"));
+      socket.onerror = () => setTimeout(() => attempt === this.#attempt && this.#broken(LOST, "no connection"), 0);
     } catch (cause) {
       if (attempt !== this.#attempt) return;
       this.#emit("error", { type: "not_connected", message: String(cause), details: {}, cause });
