@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import backfill, day, http, memory, poll, webhooks, writes
+from benchmarks import backfill, day, http, live, memory, poll, webhooks, writes
 from benchmarks.report import Figure
 
 ALL: dict[str, Callable[[], list[Figure]]] = {
@@ -16,6 +16,7 @@ ALL: dict[str, Callable[[], list[Figure]]] = {
     "http": http.measure,
     "memory": memory.measure,
     "webhooks": webhooks.measure,
+    "live": live.measure,
 }
 
 

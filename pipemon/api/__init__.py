@@ -2,7 +2,21 @@
 
 from flask import Flask
 
-from pipemon.api import arguments, auth, bodies, builds, docs, errors, events, live, openapi, pipeline, system, webhooks
+from pipemon.api import (
+    arguments,
+    asyncapi,
+    auth,
+    bodies,
+    builds,
+    docs,
+    errors,
+    events,
+    live,
+    openapi,
+    pipeline,
+    system,
+    webhooks,
+)
 from pipemon.api.conditional import Conditional
 from pipemon.api.edge import Edge
 from pipemon.api.services import Services
@@ -28,4 +42,5 @@ def register(app: Flask, services: Services) -> None:
     arguments.register(app)
     bodies.register(app)
     app.extensions["pipemon.openapi"] = openapi.complete(app, api, services)
+    app.extensions["pipemon.asyncapi"] = asyncapi.document(services.settings)
     app.wsgi_app = Edge(Conditional(app.wsgi_app, services), services)  # type: ignore[method-assign]

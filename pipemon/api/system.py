@@ -96,8 +96,20 @@ def metrics() -> Response:
 @bp.returns({"type": "object"}, description="This document.")
 def openapi() -> Response:
     """Show the description of this interface (OpenAPI 3.1)."""
+    return _document("pipemon.openapi")
+
+
+@bp.get("/asyncapi.json")
+@scope("read")
+@bp.returns({"type": "object"}, description="The WebSocket's description.")
+def asyncapi() -> Response:
+    """Show the description of the WebSocket `/ws` (AsyncAPI 3.0)."""
+    return _document("pipemon.asyncapi")
+
+
+def _document(name: str) -> Response:
     headers = {"Cache-Control": "private, no-cache"}
-    return Response(current_app.extensions["pipemon.openapi"], headers=headers, content_type="application/json")
+    return Response(current_app.extensions[name], headers=headers, content_type="application/json")
 
 
 def _data_state() -> str | None:

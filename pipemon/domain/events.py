@@ -35,6 +35,9 @@ TYPES = (
     "analytics_updated",
 )
 
+# The topic of each that is not told of one build.
+_TOPICS = {"pipeline_updated": "pipeline", "analytics_updated": "analytics"}
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -60,3 +63,8 @@ def run_event_type(status: str, conclusion: str | None) -> str:
     if status == "completed":
         return BY_CONCLUSION.get(conclusion or "", "build_completed")
     return BY_STATUS.get(status, "build_updated")
+
+
+def topic_of(event_type: str) -> str:
+    """Return the topic under which events of this name are told."""
+    return _TOPICS.get(event_type, "builds")

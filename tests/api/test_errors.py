@@ -54,7 +54,7 @@ def test_envelope(api: Api, path: str, method: str, status: int, kind: str) -> N
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/health", "/metrics", "/openapi.json", "/api/v1/builds", "/api/v1/pipeline/status"]
+    "path", ["/", "/health", "/metrics", "/openapi.json", "/asyncapi.json", "/api/v1/builds", "/api/v1/pipeline/status"]
 )
 def test_good_answers_have_the_headers_too(api: Api, path: str) -> None:
     answer = api.open(path)

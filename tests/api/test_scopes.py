@@ -16,6 +16,7 @@ NEEDED = {
     "/health": "none",
     "/metrics": "read",
     "/openapi.json": "read",
+    "/asyncapi.json": "read",
     "/docs": "read",
     "/redoc": "read",
     "/static/<path:name>": "none",

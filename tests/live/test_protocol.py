@@ -34,34 +34,34 @@ def test_an_empty_filter_filters_nothing(empty: Any) -> None:
     assert parse(type="subscribe", events=["builds"], repositories=empty, branches=empty) == Subscribe(("builds",))
 
 
-@pytest.mark.parametrize(
-    ("field", "message"),
-    [
-        ("type", {}),
-        ("type", {"type": 5}),
-        ("type", {"type": ["subscribe"]}),
-        ("type", {"type": "destroy"}),
-        ("events", {"type": "subscribe"}),
-        ("events", {"type": "subscribe", "events": []}),
-        ("events", {"type": "subscribe", "events": "builds"}),
-        ("events", {"type": "subscribe", "events": ["builds", "sheep"]}),
-        ("events", {"type": "subscribe", "events": [["builds"]]}),
-        ("events", {"type": "unsubscribe", "events": [None]}),
-        ("last_event_id", {"type": "subscribe", "events": ["builds"], "last_event_id": "7"}),
-        ("last_event_id", {"type": "subscribe", "events": ["builds"], "last_event_id": -1}),
-        ("last_event_id", {"type": "subscribe", "events": ["builds"], "last_event_id": True}),
-        ("last_event_id", {"type": "subscribe", "events": ["builds"], "last_event_id": 2**63}),
-        ("last_event_id", {"type": "subscribe", "events": ["builds"], "last_event_id": 1.5}),
-        ("epoch", {"type": "subscribe", "events": ["builds"], "epoch": 5}),
-        ("repositories", {"type": "subscribe", "events": ["builds"], "repositories": "acme/shop"}),
-        ("repositories", {"type": "subscribe", "events": ["builds"], "repositories": [""]}),
-        ("branches", {"type": "subscribe", "events": ["builds"], "branches": ["x" * 256]}),
-        ("branches", {"type": "subscribe", "events": ["builds"], "branches": ["x"] * 501}),
-        ("key", {"type": "auth"}),
-        ("key", {"type": "auth", "key": "a", "ticket": "b"}),
-        ("key", {"type": "auth", "key": 5}),
-    ],
-)
+WRONG: list[tuple[str, dict[str, Any]]] = [
+    ("type", {}),
+    ("type", {"type": 5}),
+    ("type", {"type": ["subscribe"]}),
+    ("type", {"type": "destroy"}),
+    ("events", {"type": "subscribe"}),
+    ("events", {"type": "subscribe", "events": []}),
+    ("events", {"type": "subscribe", "events": "builds"}),
+    ("events", {"type": "subscribe", "events": ["builds", "sheep"]}),
+    ("events", {"type": "subscribe", "events": [["builds"]]}),
+    ("events", {"type": "unsubscribe", "events": [None]}),
+    ("last_event_id", {"type": "subscribe", "events": ["builds"], "last_event_id": "7"}),
+    ("last_event_id", {"type": "subscribe", "events": ["builds"], "last_event_id": -1}),
+    ("last_event_id", {"type": "subscribe", "events": ["builds"], "last_event_id": True}),
+    ("last_event_id", {"type": "subscribe", "events": ["builds"], "last_event_id": 2**63}),
+    ("last_event_id", {"type": "subscribe", "events": ["builds"], "last_event_id": 1.5}),
+    ("epoch", {"type": "subscribe", "events": ["builds"], "epoch": 5}),
+    ("repositories", {"type": "subscribe", "events": ["builds"], "repositories": "acme/shop"}),
+    ("repositories", {"type": "subscribe", "events": ["builds"], "repositories": [""]}),
+    ("branches", {"type": "subscribe", "events": ["builds"], "branches": ["x" * 256]}),
+    ("branches", {"type": "subscribe", "events": ["builds"], "branches": ["x"] * 501}),
+    ("key", {"type": "auth"}),
+    ("key", {"type": "auth", "key": "a", "ticket": "b"}),
+    ("key", {"type": "auth", "key": 5}),
+]
+
+
+@pytest.mark.parametrize(("field", "message"), WRONG)
 def test_a_wrong_field_is_named(field: str, message: dict[str, Any]) -> None:
     with pytest.raises(Misunderstood) as wrong:
         parse(**message)
