@@ -179,7 +179,7 @@ def test_every_close_code_is_described(document: Any) -> None:
     ("settings", "server"),
     [
         ({"port": 8123}, {"host": "127.0.0.1:8123", "protocol": "ws"}),
-        ({"public_url": "https://ci.example.com/pipemon/"},
+        ({"public_url": "https://ci.example.com/pipemon/", "allow_anonymous_read": True},
          {"host": "ci.example.com", "protocol": "wss", "pathname": "/pipemon"}),
     ],
 )  # fmt: skip
