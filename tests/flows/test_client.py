@@ -22,6 +22,8 @@ from tests.flows.service import ROOT, Service
 SHOP = "octo-harbor/shop"
 CHROMIUM = next((path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if os.access(path, os.X_OK)), None)
 NODE = shutil.which("node")
+CURL = shutil.which("curl")
+DOCS = (ROOT / "docs" / "events.md").read_text()
 CLIENT = STATIC / "client" / "pipemon-live.js"
 # Whatever is heard is a line of the console.
 PAGE = """import { PipemonLive } from "%s";
@@ -253,8 +255,7 @@ def test_a_page_that_may_not_listen_is_told_and_stops(service: Service, place: A
 
 @pytest.mark.skipif(CHROMIUM is None, reason="BROWSER CLIENT NOT MEASURED: there is no chromium here")
 def test_the_page_of_the_documents_works_as_it_stands(sim: tuple[Simulator, str], service: Service) -> None:
-    text = (ROOT / "docs" / "events.md").read_text()
-    page = re.findall(r"```html\n(.*?)```", text, re.DOTALL)[0]
+    page = re.findall(r"```html\n(.*?)```", DOCS, re.DOTALL)[0]
     assert len(page.splitlines()) == 10
     page = page.replace("http://127.0.0.1:8000", service.url)
     with dashboard(service, {"/": ("text/html", page)}) as tab:
@@ -263,3 +264,14 @@ def test_the_page_of_the_documents_works_as_it_stands(sim: tuple[Simulator, str]
         service.wait_for(lambda: "socket opened" in service.log())
         sim[0].add_runs(SHOP, seconds=0, branch="main")
         tab.get_by_text("build_queued CI on main").first.wait_for(timeout=20_000)
+
+
+@pytest.mark.skipif(CURL is None, reason="the command of docs/events.md was NOT TRIED: there is no curl here")
+def test_the_documents_command_fetches_a_ticket(service: Service) -> None:
+    key = "pmk_" + "k" * 40
+    service.settings |= {"API_KEYS": f"dash:read:{hashlib.sha256(key.encode()).hexdigest()}"}
+    service.start()
+    command = re.findall(r"```sh\n(curl .*/live/ticket)\n```", DOCS)[0].replace("http://127.0.0.1:8000", service.url)
+    env = {"PATH": os.environ["PATH"], "KEY": key}
+    done = subprocess.run(["sh", "-c", f"{command} -s"], capture_output=True, text=True, env=env, timeout=20)
+    assert set(json.loads(done.stdout)) == {"ticket", "expires_at"}
