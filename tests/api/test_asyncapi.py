@@ -1,8 +1,10 @@
 """The description of the WebSocket: whole, in step with the protocol, with examples that are as described."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,12 +15,14 @@ from pipemon.domain import diff
 from pipemon.domain.events import TYPES, Event
 from pipemon.domain.runs import Attempt, AttemptTimes
 from pipemon.ingest import movements
-from pipemon.live import protocol, socket
+from pipemon.live import hub, protocol, session, socket
 from pipemon.live.protocol import Misunderstood
+from pipemon.store import tickets
 from tests.api.conftest import Api
 from tests.builders import T0, a_job, a_run, a_step
 from tests.live.test_protocol import WRONG
 
+DOCS = (Path(__file__).parents[2] / "docs" / "events.md").read_text().split("## By WebSocket")[1]
 SAID = {"auth", "subscribe", "unsubscribe", "ping"}
 
 
@@ -194,3 +198,25 @@ def test_it_says_that_a_key_is_needed_where_one_is(make_api: Any) -> None:
         "security"
         not in make_api(host="0.0.0.0", allow_anonymous_read=True).get("/asyncapi.json")["servers"]["pipemon"]
     )
+
+
+def test_the_page_for_people_has_every_message_and_every_close_code(document: Any) -> None:
+    for name in document["components"]["messages"]:
+        assert re.search(rf'[`"]{name}[`"]', DOCS), name
+    told = {code for row in re.findall(r"^\| ([\d, ]+) \|", DOCS, re.MULTILINE) for code in row.split(", ")}
+    assert told | {"1000"} == set(document["channels"]["live"]["x-close-codes"])
+
+
+def test_its_messages_are_as_described(document: Any) -> None:
+    shown = [json.loads(found) for found in re.findall(r"`(\{\"type\".*?\})`", DOCS)]
+    assert {message["type"] for message in shown} >= SAID
+    for message in shown:
+        validate(document, message, message["type"])
+
+
+def test_its_numbers_are_the_code_s() -> None:
+    assert f"{socket.MESSAGE_BYTES // 1024} KiB" in DOCS
+    assert f"more than {session.BURST} at once, or {session.RATE:g} a second" in DOCS
+    assert f"within {session.AUTH_SECONDS:g} s" in DOCS
+    assert f"pings every {hub.PING_SECONDS} s" in DOCS
+    assert tickets.TICKET_SECONDS == 60 and "within a minute" in DOCS

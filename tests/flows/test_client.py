@@ -17,11 +17,13 @@ import pytest
 
 from pipemon.api.docs import STATIC
 from pipemon.simulator import Simulator
-from tests.flows.service import Service
+from tests.flows.service import ROOT, Service
 
 SHOP = "octo-harbor/shop"
 CHROMIUM = next((path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if os.access(path, os.X_OK)), None)
 NODE = shutil.which("node")
+CURL = shutil.which("curl")
+DOCS = (ROOT / "docs" / "events.md").read_text()
 CLIENT = STATIC / "client" / "pipemon-live.js"
 # Whatever is heard is a line of the console.
 PAGE = """import { PipemonLive } from "%s";
@@ -63,39 +65,48 @@ class Site(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def in_chromium(service: Service, options: str) -> Iterator[Callable[[], Heard]]:
-    """Run the page in a browser, on a site of another origin; yield what returns what it heard."""
+def dashboard(service: Service, pages: dict[str, tuple[str, str]], policy: str = "") -> Iterator[Any]:
+    """Serve pages on an allowed origin, start the service, and open `/` in a browser; yield the tab."""
     from playwright.sync_api import sync_playwright
 
-    site = type("Dashboard", (Site,), {})
-    site.pages = {
-        "/": ("text/html", '<!doctype html><title>Dashboard</title><script type="module" src="/page.js"></script>'),
-        "/page.js": ("text/javascript", PAGE % (f"{service.url}/static/client/pipemon-live.js", options)),
-    }
-    socket = service.url.replace("http", "ws")
-    site.policy = f"default-src 'none'; script-src 'self' {service.url}; connect-src {service.url} {socket}"
+    site = type("Dashboard", (Site,), {"pages": pages, "policy": policy})
     server = ThreadingHTTPServer(("127.0.0.1", 0), site)
-    service.settings["ALLOWED_ORIGINS"] = f"http://localhost:{server.server_port}"
+    origin = f"http://localhost:{server.server_port}"
+    service.settings["ALLOWED_ORIGINS"] = origin
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    lines: list[str] = []
     try:
         with sync_playwright() as playwright:
             arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-            tab = browser.new_page()
-            tab.on("console", lambda message: lines.append(message.text))
             service.start()
-            tab.goto(f"http://localhost:{server.server_port}/")
-
-            def heard() -> Heard:
-                tab.evaluate("1")  # gives the console's lines their turn
-                return parsed(lines)
-
-            yield heard
+            tab = browser.new_page()
+            tab.address = f"{origin}/"
+            yield tab
             browser.close()
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def in_chromium(service: Service, options: str) -> Iterator[Callable[[], Heard]]:
+    """Run the page in a browser; yield what returns what it heard."""
+    pages = {
+        "/": ("text/html", '<!doctype html><title>Dashboard</title><script type="module" src="/page.js"></script>'),
+        "/page.js": ("text/javascript", PAGE % (f"{service.url}/static/client/pipemon-live.js", options)),
+    }
+    socket = service.url.replace("http", "ws")
+    policy = f"default-src 'none'; script-src 'self' {service.url}; connect-src {service.url} {socket}"
+    lines: list[str] = []
+    with dashboard(service, pages, policy) as tab:
+        tab.on("console", lambda message: lines.append(message.text))
+        tab.goto(tab.address)
+
+        def heard() -> Heard:
+            tab.evaluate("1")  # gives the console's lines their turn
+            return parsed(lines)
+
+        yield heard
 
 
 @contextmanager
@@ -240,3 +251,27 @@ def test_a_page_that_may_not_listen_is_told_and_stops(service: Service, place: A
         assert states(heard()) == ["connecting", "closed"]
         assert [message["type"] for name, message, _ in heard() if name == "error"] == ["unauthorized"]
         assert service.log().count("socket opened") == 1
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="BROWSER CLIENT NOT MEASURED: there is no chromium here")
+def test_the_page_of_the_documents_works_as_it_stands(sim: tuple[Simulator, str], service: Service) -> None:
+    page = re.findall(r"```html\n(.*?)```", DOCS, re.DOTALL)[0]
+    assert len(page.splitlines()) == 10
+    page = page.replace("http://127.0.0.1:8000", service.url)
+    with dashboard(service, {"/": ("text/html", page)}) as tab:
+        tab.goto(tab.address)
+        service.wait_for(lambda: service.get("/api/v1/pipeline/status").json()["data_state"] == "fresh")
+        service.wait_for(lambda: "socket opened" in service.log())
+        sim[0].add_runs(SHOP, seconds=0, branch="main")
+        tab.get_by_text("build_queued CI on main").first.wait_for(timeout=20_000)
+
+
+@pytest.mark.skipif(CURL is None, reason="the command of docs/events.md was NOT TRIED: there is no curl here")
+def test_the_documents_command_fetches_a_ticket(service: Service) -> None:
+    key = "pmk_" + "k" * 40
+    service.settings |= {"API_KEYS": f"dash:read:{hashlib.sha256(key.encode()).hexdigest()}"}
+    service.start()
+    command = re.findall(r"```sh\n(curl .*/live/ticket)\n```", DOCS)[0].replace("http://127.0.0.1:8000", service.url)
+    env = {"PATH": os.environ["PATH"], "KEY": key}
+    done = subprocess.run(["sh", "-c", f"{command} -s"], capture_output=True, text=True, env=env, timeout=20)
+    assert set(json.loads(done.stdout)) == {"ticket", "expires_at"}
