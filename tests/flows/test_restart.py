@@ -73,7 +73,7 @@ def live_through_kills(world: Simulator, service: Service, kills: int, seed: int
     time.sleep(1.1)
     service.start()
     with contextlib.suppress(AssertionError):
-        service.wait_for(lambda: told(service) == truth(world), seconds=60)
+        service.wait_for(lambda: told(service) == truth(world), seconds=180)
     known, true = told(service), truth(world)
     assert {run: (known.get(run), states) for run, states in true.items() if known.get(run) != states} == {}
     assert known == true
