@@ -40,6 +40,7 @@ class Batch:
     runs: tuple[Sighting, ...] = ()
     jobs: tuple[JobList, ...] = ()
     jobs_by_id: bool = True  # read as a list; False: told by a delivery
+    asked: frozenset[tuple[int, int]] = frozenset()  # attempts asked for by their own address: no more will be known
     missing: tuple[int, ...] = ()
     gone: tuple[int, ...] = ()
     etags: Mapping[str, str] = field(default_factory=dict)
@@ -140,15 +141,16 @@ def _set_times(known: _Known, batch: Batch, now: int) -> None:
             continue
         jobs = list(known.jobs.get((run_id, number), {}).values())
         if (run_id, number) in complete and not attempt.jobs_complete:
-            attempt = replace(attempt, jobs_complete=_jobs_are_final(known.runs[run_id], attempt, jobs, now))
+            superseded = attempt.run_attempt < known.runs[run_id].run_attempt
+            # That of another attempt alone is not enough: where its end was not read, it must still be.
+            over = is_completed(attempt.status) or (superseded and (run_id, number) in batch.asked)
+            attempt = replace(attempt, jobs_complete=over and _are_settled(attempt, jobs, now))
         times = attempt_times(attempt, known.runs[run_id].created_at, jobs)
         known.attempts[run_id][number] = replace(attempt, times=times)
 
 
-def _jobs_are_final(run: Run, attempt: Attempt, jobs: list[Job], now: int) -> bool:
-    over = is_completed(attempt.status) or attempt.run_attempt < run.run_attempt
-    settled = all(is_completed(job.status) for job in jobs) or now - attempt.updated_at > SETTLED_AFTER_SECONDS
-    return over and settled
+def _are_settled(attempt: Attempt, jobs: list[Job], now: int) -> bool:
+    return all(is_completed(job.status) for job in jobs) or now - attempt.updated_at > SETTLED_AFTER_SECONDS
 
 
 def _run_news(known: _Known, batch: Batch, now: int, place: int) -> list[Event]:

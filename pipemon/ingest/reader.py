@@ -102,7 +102,8 @@ def read_attempts(deps: Deps, repo: Watched, wanting: Iterable[Wanting], purpose
     finally:
         if jobs:
             # What is history follows from when it happened, not from who reads it.
-            deps.apply(Batch(repo.id, repo.live_since, runs=tuple(seen), jobs=tuple(jobs)))
+            asked = frozenset((listed.run_id, listed.run_attempt) for listed in jobs)
+            deps.apply(Batch(repo.id, repo.live_since, runs=tuple(seen), jobs=tuple(jobs), asked=asked))
     return deps.github.counts.calls - before
 
 

@@ -112,6 +112,24 @@ def test_an_unfinished_job_of_a_finished_run_is_read_again_for_an_hour(database:
         assert runs.load_attempts(conn, [run.id])[run.id][1].jobs_complete
 
 
+def test_G15_the_jobs_of_a_superseded_attempt_are_not_its_end(database: Database, repo: int) -> None:
+    """Its run was rerun between the reading of the run and of its jobs: how it ended must still be read."""
+    first = a_run(repository="octo/shop", status="in_progress")
+    again = replace(first, run_attempt=2, status="completed", conclusion="failure", updated_at=first.updated_at + 90)
+    jobs = JobList(first.id, 1, (a_job(first, status="completed", conclusion="success"),), complete=True)
+    put(database, Batch(repo, live_since=0, runs=(Sighting(first),)))
+    put(database, Batch(repo, live_since=0, runs=(Sighting(again, by_id=True),)))
+    put(database, Batch(repo, live_since=0, jobs=(jobs,)))
+    with database.read() as conn:
+        assert (first.id, 1, "in_progress") in [
+            (one.run_id, one.run_attempt, one.status) for one in runs.list_wanting(conn, repo, limit=9)
+        ]
+    # Asked for by its own address, what GitHub says then is all that will ever be known.
+    put(database, Batch(repo, live_since=0, jobs=(jobs,), asked=frozenset({(first.id, 1)})))
+    with database.read() as conn:
+        assert [one.run_attempt for one in runs.list_wanting(conn, repo, limit=9)] == [2]
+
+
 def test_progress_is_told_as_jobs_end(database: Database, repo: int) -> None:
     run = a_run(repository="octo/shop", status="in_progress")
     first, second = a_job(run, status="completed", conclusion="success"), a_job(run, status="in_progress")
