@@ -36,6 +36,9 @@ class Settings:
     """All settings, checked: the name in the environment is the attribute's in capitals. The last four are derived."""
 
     github_token: Secret | None = _is("", check.secret(check.word(r"[!-~]+", "a token in one line")), hidden=True)
+    github_actions_token: Secret | None = _is(
+        "", check.secret(check.word(r"[!-~]+", "a token in one line")), hidden=True
+    )
     github_owner: str | None = _is("", check.optional(check.word(_OWNER, "the name of a user or an organisation")))
     github_repo: tuple[str, ...] = _is(
         "", check.list_of(check.word(rf"\*|{_REPO}", "names without the owner, comma list, or *"))

@@ -2,16 +2,18 @@
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flask import Flask
 
 import pipemon.api
 from config import Settings
 from pipemon import telemetry
+from pipemon.actions import Performer
 from pipemon.api.live import authenticate
 from pipemon.api.services import Services, SnapshotSource
-from pipemon.background import Background, Work
+from pipemon.background import Background, Chore, Work
+from pipemon.github.actions import Actions
 from pipemon.github.auth import AppToken, PersonalToken, TokenSource
 from pipemon.github.budget import Gate, Limits
 from pipemon.github.client import GitHub
@@ -43,8 +45,9 @@ def create_app(settings: Settings) -> Flask:
     hub = Hub(most_clients())
     feed = Feed(db, hub, snapshots.refresh)
     db.committed = feed.wake
+    performer = Performer(db, github, make_actions(settings, db, github))
     background = Background(
-        make_work(settings, db, github, snapshots.refresh),
+        make_work(settings, db, github, snapshots.refresh, [Chore("settle_actions", performer.settle_left, 5)]),
         followers=(feed.run, lambda: run_hub(hub)),
         farewell=lambda: hub.close_all(RESTART, "restart: reconnect and resume"),
     )
@@ -56,6 +59,7 @@ def create_app(settings: Settings) -> Flask:
         health=make_health(db, github, background),
         limits=lambda: github.limits,
         github=github,
+        performer=performer,
         wake=background.wake,
     )
     app = Flask("pipemon", static_folder=None)
@@ -79,8 +83,21 @@ def _watched(snapshots: SnapshotSource) -> frozenset[str]:
 
 
 def make_github(settings: Settings, db: Database) -> GitHub:
-    """Return the client, its limits remembered in the database."""
+    """Return the client that reads."""
     tokens = _tokens(settings)
+    return GitHub(settings.github_api_url, tokens, _gate(tokens, db), settings.data_dir / "github-cache.sqlite3")
+
+
+def make_actions(settings: Settings, db: Database, github: GitHub) -> Actions:
+    """Return what changes runs: with a token of its own where there is one."""
+    if settings.github_actions_token is None:
+        return github.actions
+    tokens = PersonalToken(settings.github_actions_token, settings.secret_files.get("GITHUB_ACTIONS_TOKEN"))
+    return GitHub(settings.github_api_url, tokens, _gate(tokens, db)).actions
+
+
+def _gate(tokens: TokenSource, db: Database) -> Gate:
+    """Return the gate for a token's calls, its limits remembered in the database."""
 
     def load(token_hash: str) -> Limits | None:
         with db.read() as conn:
@@ -91,8 +108,7 @@ def make_github(settings: Settings, db: Database) -> GitHub:
         values = {name: getattr(limits, name) for name in Limits.__dataclass_fields__}
         db.transact(lambda conn: state.put_limits(conn, values))
 
-    gate = Gate(tokens.hash, load, save, time.time)
-    return GitHub(settings.github_api_url, tokens, gate, settings.data_dir / "github-cache.sqlite3")
+    return Gate(tokens.hash, load, save, time.time)
 
 
 def _tokens(settings: Settings) -> TokenSource:
@@ -106,7 +122,9 @@ def _tokens(settings: Settings) -> TokenSource:
     return PersonalToken(settings.github_token, settings.secret_files.get("GITHUB_TOKEN"))
 
 
-def make_work(settings: Settings, db: Database, github: GitHub, refresh: Callable[[], object]) -> Work:
+def make_work(
+    settings: Settings, db: Database, github: GitHub, refresh: Callable[[], object], chores: Sequence[Chore]
+) -> Work:
     """Return what the clock drives."""
     return Work(
         db=db,
@@ -116,6 +134,7 @@ def make_work(settings: Settings, db: Database, github: GitHub, refresh: Callabl
         news_max_age_seconds=settings.notify_max_age_minutes * 60,
         owner=settings.github_owner if settings.all_of_owner else None,
         refresh_snapshot=refresh,
+        chores=chores,
         unhurried=not settings.demo,
     )
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 import gevent
@@ -45,6 +45,15 @@ LISTEN_SECONDS = 0.95
 
 
 @dataclass(frozen=True, slots=True)
+class Chore:
+    """Something for the holder of the lease to do again and again; it must find by itself what is to be done."""
+
+    name: str
+    work: Callable[[], object]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """What the clock drives. `owner`: all of its repositories are watched, found anew each hour."""
 
@@ -55,6 +64,7 @@ class Work:
     news_max_age_seconds: int
     owner: str | None
     refresh_snapshot: Callable[[], object]
+    chores: Sequence[Chore] = ()
     unhurried: bool = True  # keep below GitHub's calls per minute; the simulator has no such rule
 
 
@@ -109,17 +119,22 @@ class Background:
         if self._sidecar is not None and self._sidecar.settle(self._work.db):
             log.warning("the event log is behind what was already told: it has a new epoch now")
         self._renew(steal=self._work.db.dialect == "sqlite")
-        every: list[tuple[Callable[[], None], float]] = [
-            (self._renew, LEASE_SECONDS / 4),
-            (self._poll, 1.0),
-            (self._fill, 1.0),
-            (self._move, 1.0),
-            (self._deliver, 1.0),
-            (self._snapshot, SNAPSHOT_SECONDS),
-            (self._note_position, 1.0),
+        chores = [
+            Chore("renew", self._renew, LEASE_SECONDS / 4),
+            Chore("deliver", self._deliver, 1.0),
+            Chore("snapshot", self._work.refresh_snapshot, SNAPSHOT_SECONDS),
+            Chore("note_position", self._note_position, 1.0),
         ]
-        for job, seconds in every:
-            self._scheduler.add_job(self._guarded(job), "interval", seconds=seconds, id=job.__name__, name=job.__name__)
+        led = [
+            Chore("poll", self._poll, 1.0),
+            Chore("fill", self._fill, 1.0),
+            Chore("move", self._movements.step, 1.0),
+            *self._work.chores,
+        ]
+        for chore in (*chores, *(replace(one, work=self._led(one.work)) for one in led)):
+            self._scheduler.add_job(
+                self._guarded(chore), "interval", seconds=chore.seconds, id=chore.name, name=chore.name
+            )
         # A round that takes longer than its interval is usual here, and the next one waits for it: no warning.
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
         self._scheduler.start()
@@ -141,23 +156,27 @@ class Background:
         """Say that a delivery was committed: it is applied at once where this process holds the lease."""
         self._woken.set()
 
-    def _guarded(self, job: Callable[[], None]) -> Callable[[], None]:
-        """Return the job with its errors told: one that raises must not end the clock."""
+    def _led(self, work: Callable[[], object]) -> Callable[[], object]:
+        """Return work that is left to the process that holds the lease."""
+        return lambda: work() if self.leads else None
+
+    def _guarded(self, chore: Chore) -> Callable[[], None]:
+        """Return the chore's work with its errors told: one that raises must not end the clock."""
 
         def run() -> None:
             if self._stopping:
                 return
             try:
-                job()
+                chore.work()
             except state.LeaseLost as lost:
                 self._lease = None
                 if not self._stopping:
                     log.warning("polling stops here", why=str(lost))
             except StoreError as error:
-                log.warning("database", job=job.__name__, error=str(error))
+                log.warning("database", job=chore.name, error=str(error))
             except Exception:
-                telemetry.count("job_errors_total", job=job.__name__)
-                log.exception("job failed", job=job.__name__)
+                telemetry.count("job_errors_total", job=chore.name)
+                log.exception("job failed", job=chore.name)
 
         return run
 
@@ -175,8 +194,6 @@ class Background:
         self._lease = self._work.db.transact(work)
 
     def _poll(self) -> None:
-        if not self.leads:
-            return
         if self._work.owner is not None and time.monotonic() >= self._discover_at:
             self._discover(self._work.owner)
         self._poller.tick()
@@ -216,10 +233,6 @@ class Background:
                 return
             calls += made
 
-    def _move(self) -> None:
-        if self.leads:
-            self._movements.step()
-
     def _deliver(self) -> None:
         """Apply what was delivered, and listen for more until the next round begins."""
         while not self._stopping:
@@ -232,6 +245,3 @@ class Background:
     def _note_position(self) -> None:
         if self._sidecar is not None:
             self._sidecar.note(self._work.db)
-
-    def _snapshot(self) -> None:
-        self._work.refresh_snapshot()

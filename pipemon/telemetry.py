@@ -8,7 +8,6 @@ import sys
 import traceback
 from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +23,7 @@ from prometheus_client import (
 )
 from structlog.typing import EventDict
 
+from pipemon.domain.measures import METRICS, Metric
 from pipemon.domain.secrets import Secret
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -167,49 +167,6 @@ def logger(name: str) -> Any:
     return structlog.get_logger(name)
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One number of `/metrics`, there as `pipemon_` and its name. `kind`: counter, gauge or histogram."""
-
-    name: str
-    kind: str
-    labels: tuple[str, ...]
-    help: str
-
-
-METRICS = (
-    Metric(
-        "http_requests_total", "counter", ("method", "route", "status"), "Requests answered; route is the template."
-    ),
-    Metric("http_request_seconds", "histogram", ("route",), "Seconds from a request's first byte to its answer."),
-    Metric("hub_lag_seconds", "histogram", (), "Seconds that the event loop was late for a timer."),
-    Metric(
-        "github_calls_total", "counter", ("route", "status", "outcome"), "Calls to GitHub; 304 answers cost no budget."
-    ),
-    Metric("github_rejected_answers_total", "counter", ("route",), "Answers of GitHub that could not be believed."),
-    Metric("github_cache_errors_total", "counter", ("kind",), "Times the cache of GitHub's answers could not be used."),
-    Metric("live_clients", "gauge", (), "WebSocket clients that are connected."),
-    Metric("live_frames_total", "counter", (), "Events sent to WebSocket clients."),
-    Metric("live_reads_total", "counter", (), "Times the event log was read for WebSocket clients."),
-    Metric("live_resyncs_total", "counter", ("reason",), "Clients told that the events they asked for are not held."),
-    Metric(
-        "webhook_deliveries_total",
-        "counter",
-        ("event", "answer"),
-        "Webhook deliveries answered; answer says with what.",
-    ),
-    Metric(
-        "webhook_results_total",
-        "counter",
-        ("event", "result"),
-        "Webhook deliveries applied, ignored later, or given up.",
-    ),
-    Metric("webhook_deliveries_waiting", "gauge", (), "Webhook deliveries that are stored and not applied yet."),
-    Metric(
-        "webhook_delay_seconds", "histogram", (), "Seconds from a delivery's arrival to its effect in the database."
-    ),
-    Metric("job_errors_total", "counter", ("job",), "Rounds of a background job that ended with an unexpected error."),
-)
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 disable_created_metrics()  # type: ignore[no-untyped-call]
 _registry = CollectorRegistry()

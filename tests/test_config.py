@@ -21,6 +21,7 @@ DEFAULTS = {
     "github_repo": (),
     "github_repositories": (),
     "github_api_url": "https://api.github.com",
+    "github_actions_token": None,
     "github_app_id": None,
     "github_app_private_key": None,
     "github_app_installation_id": None,

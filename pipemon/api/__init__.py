@@ -3,8 +3,10 @@
 from flask import Flask
 
 from pipemon.api import (
+    actions,
     arguments,
     asyncapi,
+    audit,
     auth,
     bodies,
     builds,
@@ -31,7 +33,7 @@ def register(app: Flask, services: Services) -> None:
     app.url_map.merge_slashes = False
     app.url_map.converters["id"] = arguments.IdConverter
     api = openapi.make_api(app)
-    for blueprint in (pipeline.bp, builds.bp, events.bp, live.bp, webhooks.bp, system.bp):
+    for blueprint in (pipeline.bp, builds.bp, actions.bp, audit.bp, events.bp, live.bp, webhooks.bp, system.bp):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.bp)
     app.config["SOCK_SERVER_OPTIONS"] = {"thread_class": live.NoThread}
@@ -41,6 +43,7 @@ def register(app: Flask, services: Services) -> None:
     auth.register(app)
     arguments.register(app)
     bodies.register(app)
+    audit.register(app)
     app.extensions["pipemon.openapi"] = openapi.complete(app, api, services)
     app.extensions["pipemon.asyncapi"] = asyncapi.document(services.settings)
     app.wsgi_app = Edge(Conditional(app.wsgi_app, services), services)  # type: ignore[method-assign]

@@ -35,9 +35,10 @@ class Parser(FlaskParser):
         return proxy
 
     def _raw_load_json(self, req: Request) -> Any:
-        """Return the body's JSON. Absurd numbers and depths raise other errors than broken JSON does."""
+        """Return the body's JSON; none is an empty object. Absurd numbers and depths raise errors of their own."""
+        body = req.get_data(cache=True)
         try:
-            return json.loads(req.get_data(cache=True), parse_constant=_no_constant)
+            return json.loads(body, parse_constant=_no_constant) if body else {}
         except (ValueError, RecursionError):
             refuse(400, "The body is not valid JSON.")
 
@@ -58,6 +59,10 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     def post(self, rule: str) -> Decorator:
         """Make the function answer POST of this path."""
         return cast(Decorator, super().post(rule))
+
+    def takes_body(self, schema: type[Arguments]) -> Decorator:
+        """Hand the body's values to the function, as its first argument."""
+        return cast(Decorator, self.arguments(schema, location="json"))
 
     def doc(self, **documentation: object) -> Decorator:
         """Document what no schema here says."""

@@ -4,6 +4,7 @@ from flask import Flask, request
 
 from pipemon.api.auth import SIGNATURE
 from pipemon.api.errors import refuse
+from pipemon.api.origins import is_ours
 
 LARGEST_BYTES = 64 * 1024
 DEEPEST = 32
@@ -30,11 +31,21 @@ def register(app: Flask) -> None:
         body = request.get_data(cache=True)
         if request.content_length is None and len(body) >= LARGEST_BYTES:
             refuse(413, too_large)
-        # A page of another origin can post a form or plain text without asking first; it can't post JSON.
-        if (body or request.method != "DELETE") and request.mimetype != "application/json":
+        if _needs_type(body) and request.mimetype != "application/json":
             refuse(415, "Send JSON, as application/json.")
         if too_deep(body):
             refuse(400, "The JSON is nested too deeply.")
+
+
+def _needs_type(body: bytes) -> bool:
+    """Whether the type must be JSON: a page of another origin can post a form, plain text or nothing without asking.
+
+    A proxy may add the key to whatever it passes on. Nothing, without a type, is taken from our own pages and programs.
+    """
+    if request.method == "DELETE":
+        return bool(body)
+    origin = request.headers.get("Origin")
+    return bool(body) or bool(request.mimetype) or not (origin is None or is_ours(origin))
 
 
 def too_deep(body: bytes) -> bool:

@@ -75,6 +75,7 @@ def register(app: Flask, clock: Callable[[], float]) -> None:
 
     def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
         request_id = request.environ.get("pipemon.request_id")
+        request.environ["pipemon.facts"]["problem"] = problem.message
         body = problem.body(request.path, request_id, clock())
         return Response(body, problem.status, dict(headers or {}), content_type="application/json")
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Blueprint as Pages
 from flask import current_app, request
@@ -12,6 +11,7 @@ from pipemon import telemetry
 from pipemon.api.arguments import Blueprint
 from pipemon.api.auth import caller, identify_key, scope
 from pipemon.api.errors import refuse
+from pipemon.api.origins import is_ours
 from pipemon.api.schemas import live as shapes
 from pipemon.api.services import services
 from pipemon.live.protocol import Auth
@@ -61,20 +61,10 @@ def check() -> None:
     found = caller()
     request.environ["pipemon.facts"]["caller"] = found.name if found.may("read") else None
     origin = request.headers.get("Origin")
-    if origin is not None and not _is_ours(origin):
+    if origin is not None and not is_ours(origin):
         refuse(403, "This origin may not open a socket here (ALLOWED_ORIGINS).")
     # Compression costs each client a hundred times the memory; browsers offer it always.
     request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
-
-
-def _is_ours(origin: str) -> bool:
-    """Whether a page of this origin may listen: a configured one, or one that this server itself has given out."""
-    settings = services().settings
-    if origin in settings.allowed_origins:
-        return True
-    own = {f"{request.scheme}://{request.host}".lower(), (settings.public_url or "").lower().rstrip("/")}
-    parts = urlsplit(origin)
-    return f"{parts.scheme}://{parts.netloc}".lower() in own
 
 
 @sock.route("/ws", bp=socket_bp)  # type: ignore[untyped-decorator]

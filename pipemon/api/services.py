@@ -69,6 +69,7 @@ class Services:
     health: Callable[[], Health]
     limits: Callable[[], Any]
     github: Any = None
+    performer: Any = None  # of actions
     wake: Callable[[], None] = lambda: None  # called when a delivery is committed
     intake: Intake = field(init=False)
 

@@ -20,6 +20,10 @@ WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((u3.ReadTimeoutError, requests.exceptions.ReadTimeout, TimeoutError), "no whole answer came in time"),
     ((ConnectionError, http.client.HTTPException, u3.ProtocolError), "the connection was cut"),
 )
+# With these, no byte of the request was sent.
+NEVER_SENT = frozenset(words for types, words in WORDS if types[0] in (
+    u3.NameResolutionError, ssl.SSLCertVerificationError, ConnectionRefusedError, requests.exceptions.ConnectTimeout
+))  # fmt: skip
 MOST_LINKS = 50
 
 

@@ -15,13 +15,15 @@ from pipemon.domain.repositories import Repository
 from pipemon.domain.runs import Job, JobList, Run
 from pipemon.domain.times import format_time
 from pipemon.github import parse
+from pipemon.github.actions import Actions
 from pipemon.github.auth import TokenSource
 from pipemon.github.budget import Gate, Limits
 from pipemon.github.errors import BadAnswer
+from pipemon.github.exchange import Counts, Reply
 from pipemon.github.fields import document
 from pipemon.github.owners import first_page
 from pipemon.github.timed import Patience
-from pipemon.github.transport import Counts, Reply, Transport
+from pipemon.github.transport import Transport
 
 T = TypeVar("T")
 
@@ -98,6 +100,11 @@ class GitHub:
     def counts(self) -> Counts:
         """How many calls were made so far."""
         return self._transport.counts
+
+    @property
+    def actions(self) -> Actions:
+        """What may be asked to be done with the same token, one call at a time with all others."""
+        return Actions(self._transport)
 
     def now(self) -> int:
         """Return GitHub's time in whole Unix seconds."""

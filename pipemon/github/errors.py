@@ -31,6 +31,10 @@ class Unreachable(GitHubError):
         self.cause = cause
 
 
+class Uncertain(GitHubError):
+    """Something was asked to be done, and no answer says whether it was: asked again, it might be done twice."""
+
+
 class ServerError(GitHubError):
     """GitHub answered 5xx, also when asked again."""
 

@@ -3,8 +3,9 @@
 from urllib.parse import quote
 
 from pipemon.github.errors import BadAnswer, NotFound, PermissionMissing
+from pipemon.github.exchange import Reply
 from pipemon.github.fields import an_object, document, text
-from pipemon.github.transport import Reply, Transport
+from pipemon.github.transport import Transport
 
 PER_PAGE = 100
 

@@ -1,11 +1,10 @@
 """One call to GitHub from its beginning to its end: whose turn it is, what may be asked, and what the answer means."""
 
+import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import requests
 from requests.exceptions import RequestException
 from requests.utils import parse_header_links
 
@@ -14,14 +13,16 @@ from pipemon.github.adapter import HEADERS, surroundings
 from pipemon.github.auth import TokenSource
 from pipemon.github.breaker import Breaker
 from pipemon.github.budget import Gate
-from pipemon.github.errors import BadAnswer, BadToken, GitHubError, Unreachable
+from pipemon.github.causes import NEVER_SENT
+from pipemon.github.errors import BadAnswer, BadToken, GitHubError, ServerError, Uncertain, Unreachable
+from pipemon.github.exchange import Counts, Exchange, Reply, strong
 from pipemon.github.flight import SingleFlight
-from pipemon.github.meaning import error_in
+from pipemon.github.meaning import DONE, USABLE, error_in
 from pipemon.github.moves import PERMANENT, Moves, is_below
 from pipemon.github.session import GitHubSession, ResponseCache, uncached_session
 from pipemon.github.timed import Patience
 from pipemon.github.turnstile import Turnstile
-from pipemon.github.wire import Answer, Call, GitHubAdapter, unpack
+from pipemon.github.wire import Call, GitHubAdapter, unpack
 
 log = telemetry.logger(__name__)
 
@@ -30,36 +31,6 @@ MOST_REDIRECTS = 3
 # With a token that GitHub refuses, one call this often shows whether it works again.
 PROBE_SECONDS = 30.0
 SMOOTHING = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Calls made so far, those of them that count against the limit (304s don't), and seconds of one, smoothed."""
-
-    calls: int = 0
-    counted: int = 0
-    seconds_per_call: float = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A usable answer. `unchanged`: a 304 to the very body that the caller has applied; then there is none here."""
-
-    url: str
-    etag: str | None
-    next_url: str | None
-    as_of: int  # GitHub's Date
-    unchanged: bool
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """One address asked once: the answer as it came, and the response as the cache completed it."""
-
-    url: str
-    answer: Answer
-    response: requests.Response
 
 
 class Transport:
@@ -109,6 +80,23 @@ class Transport:
             raise BadAnswer("the kept answer is damaged")
         return reply
 
+    def post(self, url: str, body: Mapping[str, object], *, route: str) -> None:
+        """Ask GitHub to do something, once; return after its yes.
+
+        Raises Uncertain where it may have been done, and another GitHubError where it was not.
+        """
+        url = self._moves.current(url)
+        packed = json.dumps(body).encode()
+        for _ in range(MOST_REDIRECTS + 1):
+            answer = self._take_turn(url, route, "people", False, packed).answer
+            if answer.status not in REDIRECTS:
+                return
+            # GitHub has done nothing yet: it asks for the same again elsewhere.
+            url = self._moves.target(url, answer.status, answer.headers.get("location", "")) or ""
+            if not is_below(url, self.api_url):
+                raise BadAnswer("GitHub points to an address outside of its API")
+        raise BadAnswer("GitHub redirects without an end")
+
     def forget(self, url: str) -> None:
         """Drop what is kept of that address, so that GitHub sends it whole at the next call."""
         if self._cache is not None:
@@ -123,7 +111,7 @@ class Transport:
         """Return what the exchange brought; None where the kept body can't be used."""
         answer, kept = exchange.answer, exchange.response
         etag = kept.headers.get("ETag") or None
-        same = answer.status == 304 and bool(etag) and _strong(etag) == _strong(applied_etag)
+        same = answer.status == 304 and bool(etag) and strong(etag) == strong(applied_etag)
         body: bytes | None = answer.body
         if answer.status == 304:
             body = b"" if same else unpack(kept.content, self._patience.largest_body)
@@ -162,20 +150,22 @@ class Transport:
             return self._take_turn(url, route, purpose, cached)
         return self._flights.fly(url, lambda: self._take_turn(url, route, purpose, cached))
 
-    def _take_turn(self, url: str, route: str, purpose: str, cached: bool) -> Exchange:
+    def _take_turn(self, url: str, route: str, purpose: str, cached: bool, body: bytes | None = None) -> Exchange:
         with self._turnstile.turn(purpose):
             self._admit_token()
             self._breaker.admit()
             self._gate.admit(purpose)
-            exchange = self._call(url, route, cached)
+            exchange = self._call(url, route, cached, body)
             if exchange.answer.status == 401 and self._tokens.refresh():
-                exchange = self._call(url, route, cached)
-        error = error_in(exchange.answer)
+                exchange = self._call(url, route, cached, body)
+        error = error_in(exchange.answer, USABLE if body is None else DONE)
         if isinstance(error, BadToken):
             self._refuse(str(error))
         elif self._refusal is not None:
             self._refusal = None
             log.warning("GitHub takes the token again")
+        if body is not None and isinstance(error, ServerError):
+            raise Uncertain(str(error))
         if error is not None:
             raise error
         return exchange
@@ -193,13 +183,15 @@ class Transport:
         self._refusal = why
         self._probe_at = self._monotonic() + PROBE_SECONDS
 
-    def _call(self, url: str, route: str, cached: bool) -> Exchange:
+    def _call(self, url: str, route: str, cached: bool, body: bytes | None) -> Exchange:
         """Ask once, and count it whatever comes."""
         started = self._monotonic()
         try:
-            exchange = self._send(url, cached)
+            exchange = self._send(url, cached, body)
         except GitHubError as error:
             self._failed(error, route, self._monotonic() - started)
+            if body is not None and not (isinstance(error, Unreachable) and error.cause in NEVER_SENT):
+                raise Uncertain(str(error)) from None
             raise
         answer = exchange.answer
         self._count(answer.tries, answer.status, self._monotonic() - started)
@@ -213,9 +205,12 @@ class Transport:
             self._breaker.succeeded()
         return exchange
 
-    def _send(self, url: str, cached: bool) -> Exchange:
+    def _send(self, url: str, cached: bool, body: bytes | None) -> Exchange:
         call = Call()
-        call.prepare(method="GET", url=url, headers=HEADERS)
+        if body is None:
+            call.prepare(method="GET", url=url, headers=HEADERS)
+        else:
+            call.prepare(method="POST", url=url, headers=HEADERS | {"Content-Type": "application/json"}, data=body)
         call.for_cache = cached
         session = self._cached if cached else self._plain
         try:
@@ -242,8 +237,3 @@ class Transport:
         counted = tries - 1 if status == 304 else tries
         smoothed = before.seconds_per_call + SMOOTHING * (seconds - before.seconds_per_call)
         self.counts = Counts(before.calls + tries, before.counted + counted, smoothed)
-
-
-def _strong(etag: str | None) -> str:
-    """Return an ETag without its mark of weakness: GitHub sends the same one with and without."""
-    return (etag or "").removeprefix("W/")

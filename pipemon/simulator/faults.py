@@ -42,11 +42,17 @@ class Fault:
     location: str = ""
     field_name: str = ""
     value: Any = None
+    undone: bool = False  # what was asked to be done is not done either; a refusal (4xx) never does it
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"no such fault: {self.kind}; there are {', '.join(KINDS)}")
         self._pattern = re.compile(self.route)
+
+    @property
+    def prevents(self) -> bool:
+        """Whether the call has no effect on the world."""
+        return self.undone or (self.kind == "status" and self.status < 500)
 
     def strikes(self, path: str, rng: random.Random) -> bool:
         """Whether this call is spoilt; counts it."""

@@ -47,6 +47,7 @@ class Routes:
             ("GET", repo + run + "/logs", self._run_logs),
             ("GET", repo + run + r"/attempts/(?P<attempt>\d+)/logs", self._run_logs),
             ("POST", repo + run + "/(?P<verb>rerun|rerun-failed-jobs|cancel|force-cancel)", self._act),
+            ("POST", repo + r"/actions/jobs/(?P<job>\d+)/rerun", self._rerun_job),
             ("GET", r"/(?:orgs|users)/(?P<owner>[^/]+)/repos|/user/repos", self._list),
             ("GET", "/installation/repositories", self._installation),
             ("POST", r"/app/installations/\d+/access_tokens", self._mint),
@@ -224,6 +225,10 @@ class Routes:
         if refused is not None:
             return refused[0], {"message": refused[1]}, {}
         return 302, "", {"Location": logs.address(self._sim, f"{repo.habit.name}/{what}", now)}
+
+    def _rerun_job(self, repo: Repository, parts: dict[str, Any], query: dict[str, str], now: int) -> Answer:
+        known = self._known_job(repo, parts, now)
+        return self._act(repo, {"run": str(known[0].id), "verb": "rerun-job"}, query, now) if known else not_found()
 
     def _act(self, repo: Repository, parts: dict[str, Any], query: dict[str, str], now: int) -> Answer:
         known = self._known(repo, parts, now)

@@ -153,7 +153,8 @@ class Simulator:
         if now < self.limits.forbidden_until.get(token, 0):
             counters.forbidden += 1
         fault = next((f for f in self._faults if f.strikes(path, self._random)), None)
-        status, body, headers = self._facts(verb, path, environ, token, now)
+        done = fault is None or verb == "GET" or not fault.prevents
+        status, body, headers = self._facts(verb, path, environ, token, now) if done else (200, {}, {})
         headers = {**self.limits.headers(token, now), **headers}
         if fault is not None:
             return self._spoil(fault, status, body, headers, token, start)

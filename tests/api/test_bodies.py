@@ -92,7 +92,7 @@ def test_A6_reading_stops_at_the_cap_where_no_length_was_told(api: Api) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"{", b"nope", b"{'a': 1}", b"NaN", b'{"a": Infinity}', b"-Infinity", b"1" * 5000, b"\xff\xfe", b"{}{}",
+        b" ", b"{", b"nope", b"{'a': 1}", b"NaN", b'{"a": Infinity}', b"-Infinity", b"1" * 5000, b"\xff\xfe", b"{}{}",
         b"[" * 100_0, b"[" * 60_000,
     ],
 )  # fmt: skip

@@ -26,11 +26,14 @@ NEEDED = {
     "/api/v1/pipeline/recent": "read",
     "/api/v1/builds": "read",
     "/api/v1/builds/<id:build_id>": "read",
+    "/api/v1/builds/<id:build_id>/rerun": "operate",
+    "/api/v1/builds/<id:build_id>/cancel": "operate",
+    "/api/v1/audit": "admin",
     "/api/v1/events": "read",
     "/api/v1/live/ticket": "read",
     "/api/v1/webhooks/github": "signature",
 }
-WRITES = {"/api/v1/live/ticket"}
+WRITES = {"/api/v1/live/ticket", "/api/v1/builds/<id:build_id>/rerun", "/api/v1/builds/<id:build_id>/cancel"}
 PROBES = {"/probe/operate": "operate", "/probe/admin": "admin"}
 GRANTED = {"reader": "read", "operator": "operate", "boss": "admin", None: "none", "wrong": None}
 

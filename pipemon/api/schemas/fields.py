@@ -59,6 +59,15 @@ class Whole(fields.Integer):
         return int(value)
 
 
+class Flag(fields.Boolean):
+    """true or false, and nothing that is taken for them."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
 class Text(fields.String):
     """A short text without control characters. An empty one is none: `?branch=` asks for every branch."""
 
