@@ -46,7 +46,7 @@ def measure() -> list[Figure]:
         _pass(poller, clock, HOURS * 3600)
         busy = sim.counters()
         for repo in sim.repositories.values():
-            repo.scale = 0  # nothing new begins: what runs ends within minutes
+            repo.rest(int(clock.now))
         _pass(poller, clock, 1200)
         sim.reset_counters()
         _pass(poller, clock, 3600)

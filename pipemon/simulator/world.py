@@ -7,6 +7,7 @@ changes replace a run's plan, and are kept in a journal.
 import random
 from bisect import bisect_right, insort
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pipemon.simulator.habits import Habit
 from pipemon.simulator.plans import DAY, EPOCH, PlannedRun, make_run
@@ -35,6 +36,14 @@ class Repository:
                 self.put(run)
             self._planned_until += DAY
         return self.order[: bisect_right(self.order, (now, 2**62))]
+
+    def rest(self, now: int) -> None:
+        """Let nothing begin from now on: what runs comes to its end, and no more."""
+        self.scale = 0
+        self.order = self.at(now)
+        self.runs = {run_id: self.runs[run_id] for _, run_id in self.order}
+        for run in list(self.runs.values()):
+            self.put(replace(run, attempts=tuple(a for a in run.attempts if a.started_at <= now)))
 
     def put(self, run: PlannedRun) -> None:
         """Add a run, or replace its plan."""
