@@ -2,17 +2,19 @@
 
 import json
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
-from benchmarks.report import Figure, at_least, at_most, plain
+from benchmarks.report import Figure, at_least, at_most, not_measured, plain
 from benchmarks.served import ROOT, Served, free_port, serve
 from pipemon.domain.events import Event
 from pipemon.store import events
@@ -39,10 +41,73 @@ def measure() -> list[Figure]:
         }
         config = str(ROOT / "gunicorn.conf.py")
         with serve("-c", config, "wsgi:app", port=port, path="/health", cwd=folder, **settings) as served:
-            return _with_clients(served, port, count, Database(f"sqlite:///{folder / 'pipemon.sqlite3'}"))
+            figures, ours = _with_clients(served, port, count, Database(f"sqlite:///{folder / 'pipemon.sqlite3'}"))
+    return figures + _beside(ours, count)
 
 
-def _with_clients(served: Served, port: int, count: int, db: Database) -> list[Figure]:
+@dataclass(frozen=True, slots=True)
+class Fanned:
+    """What one server's events cost: milliseconds from the first client to the last, CPU seconds, connects a second."""
+
+    spread: float
+    cpu: float
+    per_second: float
+
+
+def _beside(ours: Fanned, count: int) -> list[Figure]:
+    """Measure the peers with the same clients and frames of the same size."""
+    node = shutil.which("node")
+    peers = {"websockets.broadcast": [sys.executable, "-m", "benchmarks.live_peers"]}
+    figures = []
+    if (
+        node
+        and subprocess.run([node, "-e", "require('ws')"], cwd=ROOT, capture_output=True, check=False).returncode == 0
+    ):
+        peers["Node ws"] = [node, "benchmarks/live_peer.js"]
+    else:
+        figures.append(not_measured("first to last client beside Node ws", "no node with ws (NODE_PATH)"))
+    for name, command in peers.items():
+        peer = _peer(command, count)
+        figures += [
+            at_most(f"first to last client beside {name}", ours.spread / peer.spread, 0.75, "x"),
+            plain(f"  of {name}: ms, CPU ms, connects a second",
+                  f"{peer.spread:.0f}, {peer.cpu * 1000:.0f}, {peer.per_second:.0f}"),
+            plain(f"CPU per event beside {name}", f"{ours.cpu / peer.cpu:.2f}x"),
+            at_least(f"connects a second beside {name}", ours.per_second / peer.per_second, 0.8, "x"),
+        ]  # fmt: skip
+    return figures
+
+
+def _peer(command: list[str], count: int) -> Fanned:
+    port = free_port()
+    pipes: dict[str, Any] = {"cwd": ROOT, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    fleet = [sys.executable, "-m", "benchmarks.live_clients", str(port), str(count)]
+    with subprocess.Popen([*command, str(port)], **pipes) as server:
+        assert server.stdin is not None and server.stdout is not None
+        server.stdout.readline()
+        served, began = Served("", server.pid), time.monotonic()
+        with subprocess.Popen(fleet, **pipes) as clients:
+            assert clients.stdin is not None and clients.stdout is not None
+            connected = int(clients.stdout.readline())
+            per_second = connected / (time.monotonic() - began)
+            spreads, cpu = [], served.cpu_seconds()
+            for _ in range(EVENTS):
+                clients.stdin.write("\n")
+                clients.stdin.flush()
+                time.sleep(0.3)
+                server.stdin.write("\n")
+                server.stdin.flush()
+                told = json.loads(clients.stdout.readline())
+                if told["count"] == connected:
+                    spreads.append((told["moments"][1] - told["moments"][0]) * 1000)
+            cpu = (served.cpu_seconds() - cpu) / EVENTS
+            clients.stdin.close()
+        server.stdin.close()
+        server.kill()
+    return Fanned(statistics.median(spreads), cpu, per_second)
+
+
+def _with_clients(served: Served, port: int, count: int, db: Database) -> tuple[list[Figure], Fanned]:
     before, began = served.memory_mb(), time.monotonic()
     command = [sys.executable, "-m", "benchmarks.live_clients", str(port), str(count)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as clients:
@@ -59,7 +124,8 @@ def _with_clients(served: Served, port: int, count: int, db: Database) -> list[F
     complete = [one for one in told if one["count"] == connected and one["exact"]]
     spread = [(one["moments"][1] - one["moments"][0]) * 1000 for one in complete]
     late = sorted((one["moments"][0] - one["at"]) * 1000 for one in complete)
-    return [
+    ours = Fanned(statistics.median(spread), cpu, per_second)
+    figures = [
         at_least("clients connected", connected, CLIENTS),
         plain("connects a second", f"{per_second:.0f}"),
         at_most("memory per idle client", kilobytes, 4, " KB"),
@@ -70,6 +136,7 @@ def _with_clients(served: Served, port: int, count: int, db: Database) -> list[F
             "another process's commit to the first client, p50, max (ms)", f"{late[len(late) // 2]:.0f}, {late[-1]:.0f}"
         ),
     ]
+    return figures, ours
 
 
 def _tell(db: Database, number: int, clients: "subprocess.Popen[str]") -> dict[str, Any]:
