@@ -81,8 +81,9 @@ def _beside(ours: Fanned, count: int) -> list[Figure]:
 def _peer(command: list[str], count: int) -> Fanned:
     port = free_port()
     pipes: dict[str, Any] = {"cwd": ROOT, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    quiet: dict[str, Any] = {**pipes, "stderr": subprocess.DEVNULL}  # it tells of each client that leaves
     fleet = [sys.executable, "-m", "benchmarks.live_clients", str(port), str(count)]
-    with subprocess.Popen([*command, str(port)], **pipes) as server:
+    with subprocess.Popen([*command, str(port)], **quiet) as server:
         assert server.stdin is not None and server.stdout is not None
         server.stdout.readline()
         served, began = Served("", server.pid), time.monotonic()

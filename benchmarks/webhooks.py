@@ -3,15 +3,18 @@
 import hashlib
 import hmac
 import http.client
+import json
 import re
 import sqlite3
 import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
+import websocket
 
 from benchmarks.http import pipemon_settings
 from benchmarks.report import Figure, at_most, plain
@@ -19,6 +22,8 @@ from benchmarks.served import Served, free_port, serve
 from pipemon.simulator import Simulator
 
 DELIVERIES = 2000
+CALM = 300
+ENDS = ("build_queued", "build_started", "build_succeeded", "build_failed")
 SECONDS = 10.0
 CLIENTS = 20
 SECRET = "made up for this benchmark"
@@ -29,7 +34,7 @@ DRAIN_SECONDS = 120.0
 
 def measure() -> list[Figure]:
     """2,000 signed deliveries of runs and jobs in 10 seconds, twenty times what a busy organisation sends."""
-    posts = _posts()
+    posts = _posts(CALM + DELIVERIES)
     with tempfile.TemporaryDirectory(prefix="pipemon-bench-") as name:
         folder, port = Path(name), free_port()
         config = str(Path(__file__).parents[1] / "gunicorn.conf.py")
@@ -37,13 +42,17 @@ def measure() -> list[Figure]:
             "GITHUB_REPOSITORIES": "octo-harbor/shop", "GITHUB_WEBHOOK_SECRET": SECRET,
         }  # fmt: skip
         with serve("-c", config, "wsgi:app", port=port, path="/health", cwd=folder, **settings) as served:
+            calm = _calm(port, posts[:CALM])
             lags, cpu = _lags(served), served.cpu_seconds()
-            answers = _send(port, posts)
+            answers = _send(port, posts[CALM:])
             drained = _drain(folder)
             cpu, late = served.cpu_seconds() - cpu, _late(lags, _lags(served))
-        delays = _delays(folder)
+        delays, told = _delays(folder), _from_commit(folder, calm)
     took = sorted(seconds for _, seconds in answers)
+    arrival = sorted(calm.from_arrival)
     return [
+        plain("calm: arrival to a WebSocket client, p50 / p99", _both(arrival)),
+        plain("calm: commit of an event to the client, p50 / p99", _both(told)),
         at_most("deliveries not answered with 202", sum(status != 202 for status, _ in answers), 0),
         at_most("answered with 202 and not applied", DELIVERIES - len(delays), 0),
         at_most("slowest answer", took[-1], GITHUB_WAITS_SECONDS, " s"),
@@ -57,19 +66,70 @@ def measure() -> list[Figure]:
     ]
 
 
-def _posts() -> list[tuple[bytes, dict[str, str]]]:
+@dataclass
+class Calm:
+    """What one client heard: when (wall clock) each event id came, and the seconds since its delivery was sent."""
+
+    heard: dict[int, float] = field(default_factory=dict)
+    from_arrival: list[float] = field(default_factory=list)
+
+
+def _both(seconds: list[float]) -> str:
+    return f"{seconds[len(seconds) // 2] * 1000:.0f} / {seconds[int(len(seconds) * 0.99)] * 1000:.0f} ms"
+
+
+def _calm(port: int, posts: list[tuple[bytes, dict[str, str]]]) -> Calm:
+    """Send deliveries one by one, ten a second, while a client listens."""
+    found, sent = Calm(), dict[tuple[int, str], float]()
+    client = websocket.create_connection(f"ws://127.0.0.1:{port}/ws", timeout=3)
+    client.send('{"type": "subscribe", "events": ["builds"]}')
+    client.recv()
+
+    def listen() -> None:
+        while True:
+            try:
+                message = json.loads(client.recv())
+            except (OSError, ValueError, websocket.WebSocketException):
+                return
+            now, data = time.time(), message.get("data", {})
+            found.heard[message["id"]] = now
+            at = sent.pop((data.get("build_id"), data.get("status")), None)
+            if at is not None and message["event"] in ENDS:
+                found.from_arrival.append(now - at)
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    conn = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    for body, headers in posts:
+        told = json.loads(body)
+        if headers["X-GitHub-Event"] == "workflow_run":
+            sent.setdefault((told["workflow_run"]["id"], told["workflow_run"]["status"]), time.time())
+        conn.request("POST", PATH, body, headers)
+        conn.getresponse().read()
+        time.sleep(0.1)
+    listener.join()
+    return found
+
+
+def _from_commit(folder: Path, calm: Calm) -> list[float]:
+    """Return the seconds from the recording of each event, right before its commit, to the client, in order."""
+    rows = _rows(folder, "SELECT id, recorded_at FROM events")
+    return sorted(calm.heard[int(number)] - at for number, at in rows if number in calm.heard)
+
+
+def _posts(count: int) -> list[tuple[bytes, dict[str, str]]]:
     """Return the deliveries of the beginnings and ends of some hundreds of runs, in order."""
     moment = [time.time() - 120]
     sim = Simulator(size="empty", clock=lambda: moment[0])
     sim.hooks.aim(secret=SECRET)
     found: list[tuple[bytes, dict[str, str]]] = []
-    while len(found) < DELIVERIES:
+    while len(found) < count:
         sim.add_runs("octo-harbor/shop", count=10, seconds=20)
         moment[0] += 1
         found += [(posting.body, posting.headers()) for posting in sim.hooks.take()]
     for body, headers in found:
         assert hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest() in headers["X-Hub-Signature-256"]
-    return found[:DELIVERIES]
+    return found[:count]
 
 
 def _send(port: int, posts: list[tuple[bytes, dict[str, str]]]) -> list[tuple[int, float]]:
@@ -115,7 +175,7 @@ def _drain(folder: Path) -> float:
 
 
 def _delays(folder: Path) -> list[float]:
-    query = "SELECT applied_at - received_at FROM deliveries WHERE result = 'applied' ORDER BY 1"
+    query = f"SELECT applied_at - received_at FROM deliveries WHERE result = 'applied' AND id > {CALM} ORDER BY 1"
     return [row[0] for row in _rows(folder, query)]
 
 
