@@ -44,11 +44,15 @@ class UnderWay(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Performer:
-    """Performs actions. `reader` looks at runs; `doer` may have a token of its own. `clock` is the local time."""
+    """Performs actions. `reader` looks at runs; `doer` may have a token of its own. `clock` is the local time.
+
+    `alone_since` is when this process began, where no other one serves; else it stays at 0.
+    """
 
     db: Database
     reader: GitHub
     doer: Actions
+    alone_since: float = 0.0
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = field(default=time.sleep)
 
@@ -63,17 +67,22 @@ class Performer:
         if found.action != action:
             raise OtherAction
         if found.state == "asked":
-            if self.clock() - found.slot_at < LEFT_SECONDS:
+            if not self._is_left(found):
                 raise UnderWay
-            found = self._settle(found, "the process that asked GitHub ended before the answer")
+            found = self._settle(found)
         return found, True
 
     def settle_left(self) -> None:
         """Settle what was asked and never told, because a process died in between."""
         with self.db.read() as conn:
-            left = store.list_left(conn, self.clock() - LEFT_SECONDS)
-        for one in left:
-            self._settle(one, "the process that asked GitHub ended before the answer")
+            asked = store.list_asked(conn)
+        for one in asked:
+            if self._is_left(one):
+                self._settle(one)
+
+    def _is_left(self, asked: Stored) -> bool:
+        """Whether the process that asked GitHub has died before it could tell."""
+        return asked.asked_at < self.alone_since or self.clock() - asked.slot_at >= LEFT_SECONDS
 
     def _do(self, asked: Stored) -> Stored:
         self.sleep(max(0.0, asked.slot_at - self.clock()))
@@ -101,9 +110,9 @@ class Performer:
                 return self._end(asked, "accepted", reason=f"seen at the run, after: {doubt}")
         return self._end(asked, "unknown", reason=doubt)
 
-    def _settle(self, left: Stored, doubt: str) -> Stored:
+    def _settle(self, left: Stored) -> Stored:
         state = "accepted" if self._shows(left) else "unknown"
-        return self._end(left, state, reason=doubt)
+        return self._end(left, state, reason="the process that asked GitHub ended before the answer")
 
     def _shows(self, asked: Stored) -> bool:
         action = asked.action

@@ -45,7 +45,8 @@ def create_app(settings: Settings) -> Flask:
     hub = Hub(most_clients())
     feed = Feed(db, hub, snapshots.refresh)
     db.committed = feed.wake
-    performer = Performer(db, github, make_actions(settings, db, github))
+    alone_since = time.time() if db.dialect == "sqlite" else 0.0
+    performer = Performer(db, github, make_actions(settings, db, github), alone_since)
     background = Background(
         make_work(settings, db, github, snapshots.refresh, [Chore("settle_actions", performer.settle_left, 5)]),
         followers=(feed.run, lambda: run_hub(hub)),

@@ -34,7 +34,7 @@ class World:
         self.sim, self.db, self.url, self.folder = sim, db, url, folder
         self.now, self.waits = float(sim.now()), list[float]()
         self.reader = self.client("ghp_reads")
-        self.performer = Performer(db, self.reader, self.client("ghp_acts").actions, lambda: self.now, self.sleep)
+        self.performer = Performer(db, self.reader, self.client("ghp_acts").actions, 0.0, lambda: self.now, self.sleep)
         a_repository(db, name=SHOP)
 
     def client(self, token: str, url: str | None = None) -> GitHub:
@@ -268,6 +268,18 @@ def test_D12_a_process_that_died_while_asking_leaves_an_action_that_is_settled(
     assert world.states() == [state]
     found, was_there = world.performer.perform(rerun(run_id), "ann", "k")
     assert (found.state, was_there, world.asked()) == (state, True, 0)
+
+
+def test_D12_where_nobody_else_serves_a_restart_is_enough_to_settle(world: World) -> None:
+    run_id = world.finished()
+    world.db.transact(lambda conn: store.claim(conn, "ann", "k", rerun(run_id), world.now))
+    world.sim.order("rerun", SHOP, run=run_id)
+    world.now += 1
+    again = replace(world.performer, alone_since=world.now)
+    assert again.perform(rerun(run_id), "ann", "k")[0].state == "accepted"
+    world.db.transact(lambda conn: store.claim(conn, "ann", "mine", rerun(run_id), world.now))
+    with pytest.raises(UnderWay):
+        again.perform(rerun(run_id), "ann", "mine")
 
 
 def test_old_keys_are_forgotten(world: World) -> None:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from pipemon.domain.actions import Action
-from pipemon.store.schema import repositories, runs
+from pipemon.store.schema import runs
 from pipemon.store.schema_actions import actions
 
 # GitHub asks for a second between two changes.
@@ -19,8 +19,9 @@ KEPT_SECONDS = 7 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An action as it stands. `state`: asked, accepted, refused or unknown; `slot_at`: when GitHub is (or was) asked.
+    """An action as it stands. `state`: asked, accepted, refused or unknown.
 
+    `asked_at` is when its intent was stored, `slot_at` when GitHub is (or was) asked; both by the local clock.
     `status` and `reason` are our answer's where it was refused.
     """
 
@@ -28,6 +29,7 @@ class Stored:
     action: Action
     run_attempt: int
     state: str
+    asked_at: float
     slot_at: float
     status: int | None = None
     reason: str | None = None
@@ -56,9 +58,10 @@ def claim(conn: Connection, caller: str, key: str | None, action: Action, now: f
         raise LookupError(action.build_id)
     conn.execute(sa.delete(actions).where(actions.c.slot_at < now - KEPT_SECONDS))
     row = {name: getattr(action, name) for name in ("verb", "repository", "build_id", "job_id", "debug")}
-    row |= {"caller": caller, "key": key, "run_attempt": attempt, "state": "asked", "slot_at": slot_at}
+    row |= {"caller": caller, "key": key, "run_attempt": attempt, "state": "asked", "asked_at": now}
+    row["slot_at"] = slot_at
     made = conn.execute(sa.insert(actions).values(row).returning(actions.c.id)).scalar_one()
-    return Stored(made, action, attempt, "asked", slot_at), True
+    return Stored(made, action, attempt, "asked", now, slot_at), True
 
 
 def _lock(conn: Connection) -> None:
@@ -85,16 +88,9 @@ def get(conn: Connection, action_id: int) -> Stored | None:
     return next(iter(_find(conn, actions.c.id == action_id)), None)
 
 
-def list_left(conn: Connection, before: float) -> Sequence[Stored]:
-    """Return the actions asked before that moment of which nobody told how they ended."""
-    return _find(conn, sa.text("actions.state = 'asked'"), actions.c.slot_at < before)
-
-
-def repository_of(conn: Connection, build_id: int) -> str | None:
-    """Return the name, as GitHub has it now, of the watched repository of a run; None where there is none."""
-    name = sa.func.coalesce(repositories.c.current_name, repositories.c.name)
-    query = sa.select(name).select_from(runs.join(repositories)).where(runs.c.id == build_id, repositories.c.watched)
-    return conn.execute(query).scalar_one_or_none()
+def list_asked(conn: Connection) -> Sequence[Stored]:
+    """Return the actions of which it is not known yet how they ended."""
+    return _find(conn, sa.text("actions.state = 'asked'"))
 
 
 def _find(conn: Connection, *where: sa.ColumnElement[bool] | sa.TextClause) -> list[Stored]:
@@ -105,6 +101,7 @@ def _find(conn: Connection, *where: sa.ColumnElement[bool] | sa.TextClause) -> l
             Action(row.verb, row.repository, row.build_id, row.job_id, row.debug),
             row.run_attempt,
             row.state,
+            row.asked_at,
             row.slot_at,
             row.status,
             row.reason,

@@ -20,6 +20,7 @@ actions = sa.Table(
     sa.Column("state", sa.Text, nullable=False),  # asked, accepted, refused, unknown
     sa.Column("status", sa.Integer),  # of our answer, where it was refused
     sa.Column("reason", sa.Text),
+    sa.Column("asked_at", sa.Float(53), nullable=False),  # when its intent was stored
     sa.Column("slot_at", sa.Float(53), nullable=False),  # when GitHub is asked: a second after the one before
     sa.Column("ended_at", Moment),
     sa.UniqueConstraint("caller", "key"),

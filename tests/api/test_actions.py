@@ -34,7 +34,7 @@ class Door:
         gate = Gate(tokens.hash, lambda _: None, lambda _: None, sim.now)
         self.github = GitHub(url, tokens, gate, None, Patience(2, 2, 4))
         a_repository(api.db, name=SHOP)
-        self.use(Performer(api.db, self.github, self.github.actions, sim.now, sim.advance))
+        self.use(Performer(api.db, self.github, self.github.actions, 0.0, sim.now, sim.advance))
 
     def use(self, performer: Performer) -> None:
         object.__setattr__(self.api.services, "performer", performer)

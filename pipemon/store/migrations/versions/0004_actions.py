@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("status", sa.Integer()),
         sa.Column("reason", sa.Text()),
+        sa.Column("asked_at", sa.Float(precision=53), nullable=False),
         sa.Column("slot_at", sa.Float(precision=53), nullable=False),
         sa.Column("ended_at", sa.BigInteger()),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_actions")),
