@@ -1,5 +1,6 @@
 """The API under the real gunicorn, beside a bare WSGI application that sends the same bytes."""
 
+import json
 import time
 from pathlib import Path
 
@@ -43,7 +44,10 @@ def _one(served: Served, path: str, folder: Path) -> list[Figure]:
     unchanged = load(served, path, 32, header=f"If-None-Match: {answer.headers['ETag']}")
     crowd = load(served, path, 256)
     port = free_port()
-    with serve("-b", f"127.0.0.1:{port}", *BARE, port=port, path="/", cwd=folder, BARE_BODY=str(body)) as bare:
+    # Gunicorn adds these by itself.
+    sent = json.dumps([pair for pair in answer.headers.items() if pair[0] not in ("Server", "Date", "Connection")])
+    same = {"BARE_BODY": str(body), "BARE_HEADERS": sent}
+    with serve("-b", f"127.0.0.1:{port}", *BARE, port=port, path="/", cwd=folder, **same) as bare:
         beside = load(bare, "/", 32)
     if kept is None or unchanged is None or crowd is None or beside is None:
         return [not_measured(path, "no wrk here")]
