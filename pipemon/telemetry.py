@@ -183,8 +183,16 @@ def _declare(metric: Metric) -> Any:
 _collectors = {metric.name: _declare(metric) for metric in METRICS}
 
 
+_children: dict[tuple[object, ...], Any] = {}
+
+
 def _one(name: str, labels: dict[str, Any]) -> Any:
-    return _collectors[name].labels(**labels) if labels else _collectors[name]
+    """Return the collector of these labels. The library looks its own up by a lock and a sort each time."""
+    key = (name, *labels.items())
+    found = _children.get(key)
+    if found is None:
+        found = _children[key] = _collectors[name].labels(**labels) if labels else _collectors[name]
+    return found
 
 
 def count(name: str, amount: float = 1, **labels: Any) -> None:

@@ -5,6 +5,7 @@ import hmac
 import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
@@ -68,6 +69,7 @@ def reads_are_open(settings: Settings, environ: Mapping[str, Any] = MappingProxy
     return _is_loopback(settings.host) and not has_front
 
 
+@lru_cache(maxsize=16)
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback

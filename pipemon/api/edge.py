@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -91,7 +92,8 @@ class Edge:
         return None
 
 
-def is_allowed_host(host: str | None, allowed: Collection[str]) -> bool:
+@lru_cache(maxsize=512)
+def is_allowed_host(host: str | None, allowed: tuple[str, ...]) -> bool:
     """Whether the Host header, its port left aside, is one of the allowed names.
 
     A page of a foreign name that resolves to our address (DNS rebinding) sends that name.
