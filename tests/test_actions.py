@@ -208,6 +208,13 @@ def test_D12_a_queue_of_actions_has_an_end(world: World) -> None:
     queue(5)
 
 
+def test_G9_a_clock_that_was_set_back_stops_nobody(world: World) -> None:
+    run_id = world.running()
+    world.db.transact(lambda conn: store.claim(conn, "ann", None, rerun(run_id, "cancel"), world.now + 3600))
+    found, _ = world.db.transact(lambda conn: store.claim(conn, "ann", None, rerun(run_id, "cancel"), world.now))
+    assert found.slot_at == world.now
+
+
 @pytest.mark.parametrize("fault", [{"kind": "status", "status": 502}, {"kind": "reset"}, {"kind": "truncate"}])
 def test_D12_an_unknown_result_is_settled_by_looking(world: World, fault: dict[str, Any]) -> None:
     """The simulator does what it was asked, and its answer is lost."""

@@ -101,14 +101,19 @@ class Changes:
         return []
 
 
+SOON_SECONDS = 3
+
+
 def _timed(attempt: PlannedAttempt, conclusion: str, seconds: int) -> PlannedAttempt:
     """Fit an attempt into so many seconds, with this end; 0: its jobs begin and go on until it is ordered to end."""
     start = attempt.started_at
     length = seconds or 10**8
     real = max(job.completed_at for job in attempt.jobs) - start
+    # A runner is free soon, whatever the plan says: who orders a run wants to see it begin.
+    late = max(0, min(job.started_at for job in attempt.jobs) - start - SOON_SECONDS)
     jobs = []
     for job in attempt.jobs:
-        begin = start + min(int((job.started_at - start) * min(1.0, length / real)), max(0, length - 1))
+        begin = start + min(int((job.started_at - start - late) * min(1.0, length / real)), max(0, length - 1))
         end = min(start + max(1, int((job.completed_at - start) * length / real)), start + length)
         jobs.append(_ran(job, created_at=start, started_at=begin, completed_at=max(begin, end)))
     if conclusion != "success" and jobs:

@@ -49,7 +49,9 @@ def claim(conn: Connection, caller: str, key: str | None, action: Action, now: f
         known = _find(conn, actions.c.caller == caller, actions.c.key == key)
         if known:
             return known[0], False
-    last = conn.execute(sa.select(sa.func.max(actions.c.slot_at))).scalar_one()
+    # One later than anybody is ever given was given by a clock that was set back since.
+    latest = actions.c.slot_at <= now + LONGEST_QUEUE_SECONDS + BETWEEN_SECONDS
+    last = conn.execute(sa.select(sa.func.max(actions.c.slot_at)).where(latest)).scalar_one()
     slot_at = max(now, (last or 0) + BETWEEN_SECONDS)
     if slot_at > now + LONGEST_QUEUE_SECONDS:
         raise TooMany
