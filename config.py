@@ -80,6 +80,7 @@ class Settings:
     backfill_days: int = _is("90", check.whole(0, 3650))
     notify_max_age_minutes: int = _is("60", check.whole(1, 10_080))
     outbound_allow: tuple[str, ...] = _is("", check.list_of(check.host_or_network))
+    log_max_bytes: int = _is(str(2 * 1024**3), check.whole(1, 2**40))
     data_dir: Path = _is("./data", Path)
     database_url: str = _is("", check.database, hidden=True)
 
@@ -235,6 +236,7 @@ def _demonstrate(settings: Settings, texts: _Texts) -> Settings:
         github_api_url=texts.given(_DEMO_URL) or settings.github_api_url,
         github_token=Secret("the-simulator-takes-any"),
         github_owner=DEMO_OWNER,
+        outbound_allow=(*settings.outbound_allow, *_LOOPBACK_NAMES),  # where the simulator keeps its logs
         all_of_owner=True,
         # A token that was forgotten must not put invented runs among real ones.
         database_url=f"sqlite:///{settings.data_dir / 'demo.sqlite3'}",

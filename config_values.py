@@ -35,7 +35,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
     """Return the check of a whole number within the bounds."""
 
     def parse(text: str) -> int:
-        if re.fullmatch(r"-?[0-9]{1,9}", text) and low <= int(text) <= high:
+        if re.fullmatch(r"-?[0-9]{1,15}", text) and low <= int(text) <= high:
             return int(text)
         raise ValueError(f"a whole number from {low} to {high}")
 

@@ -13,16 +13,19 @@ from pipemon.actions import Performer
 from pipemon.api.live import authenticate
 from pipemon.api.services import Services, SnapshotSource
 from pipemon.background import Background, Chore, Work
+from pipemon.domain.addresses import Allowed
 from pipemon.github.actions import Actions
 from pipemon.github.auth import AppToken, PersonalToken, TokenSource
 from pipemon.github.budget import Gate, Limits
 from pipemon.github.client import GitHub
+from pipemon.github.logs import Logs
 from pipemon.ingest.plan import Floors
 from pipemon.live.feed import Feed
 from pipemon.live.hub import Hub
 from pipemon.live.hub import run as run_hub
 from pipemon.live.session import Live
 from pipemon.live.socket import RESTART
+from pipemon.outbound.client import Outbound
 from pipemon.queries import freshness
 from pipemon.store import repositories, state
 from pipemon.store.engine import Database
@@ -61,6 +64,8 @@ def create_app(settings: Settings) -> Flask:
         limits=lambda: github.limits,
         github=github,
         performer=performer,
+        logs=Logs(github.transport),
+        outbound=Outbound(Allowed.of(settings.outbound_allow)),
         wake=background.wake,
     )
     app = Flask("pipemon", static_folder=None)
@@ -92,9 +97,9 @@ def make_github(settings: Settings, db: Database) -> GitHub:
 def make_actions(settings: Settings, db: Database, github: GitHub) -> Actions:
     """Return what changes runs: with a token of its own where there is one."""
     if settings.github_actions_token is None:
-        return github.actions
+        return Actions(github.transport)
     tokens = PersonalToken(settings.github_actions_token, settings.secret_files.get("GITHUB_ACTIONS_TOKEN"))
-    return GitHub(settings.github_api_url, tokens, _gate(tokens, db)).actions
+    return Actions(GitHub(settings.github_api_url, tokens, _gate(tokens, db)).transport)
 
 
 def _gate(tokens: TokenSource, db: Database) -> Gate:

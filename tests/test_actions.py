@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from pipemon.actions import LEFT_SECONDS, OtherAction, Performer, UnderWay
 from pipemon.domain.actions import Action
 from pipemon.domain.secrets import Secret
+from pipemon.github.actions import Actions
 from pipemon.github.auth import PersonalToken
 from pipemon.github.budget import Gate
 from pipemon.github.client import GitHub
@@ -34,7 +35,9 @@ class World:
         self.sim, self.db, self.url, self.folder = sim, db, url, folder
         self.now, self.waits = float(sim.now()), list[float]()
         self.reader = self.client("ghp_reads")
-        self.performer = Performer(db, self.reader, self.client("ghp_acts").actions, 0.0, lambda: self.now, self.sleep)
+        self.performer = Performer(
+            db, self.reader, Actions(self.client("ghp_acts").transport), 0.0, lambda: self.now, self.sleep
+        )
         a_repository(db, name=SHOP)
 
     def client(self, token: str, url: str | None = None) -> GitHub:
@@ -238,7 +241,7 @@ def test_D12_what_nobody_knows_is_told_as_unknown_and_never_asked_again(world: W
 
 def test_D12_what_was_not_sent_may_be_tried_again_with_its_key(world: World) -> None:
     run_id = world.finished()
-    nobody = world.client("ghp_acts", "http://127.0.0.1:9").actions
+    nobody = Actions(world.client("ghp_acts", "http://127.0.0.1:9").transport)
     broken = replace(world.performer, doer=nobody)
     with pytest.raises(Unreachable):
         broken.perform(rerun(run_id), "ann", "k")

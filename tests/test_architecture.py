@@ -143,7 +143,7 @@ def writes_sql(path: str, tree: ast.Module) -> Iterator[str]:
 
 RULES: dict[str, Rule] = {
     "requests_cache": only("requests_cache", "pipemon/github/session.py"),
-    "requests": only("requests", "pipemon/github/", "pipemon/notify/", "pipemon/simulator/"),
+    "requests": only("requests", "pipemon/github/", "pipemon/outbound/", "pipemon/simulator/"),
     "apscheduler": only("apscheduler", "pipemon/background.py"),
     "sqlalchemy": sqlalchemy_below,
     "alembic": only("alembic", "pipemon/store/upgrade.py", "pipemon/store/migrations/"),

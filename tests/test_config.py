@@ -35,6 +35,7 @@ DEFAULTS = {
     "default_page_size": 20,
     "max_page_size": 100,
     "log_level": "INFO",
+    "log_max_bytes": 2 * 1024**3,
     "host": "127.0.0.1",
     "port": 8000,
     "web_concurrency": 1,

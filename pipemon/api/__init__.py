@@ -14,6 +14,7 @@ from pipemon.api import (
     errors,
     events,
     live,
+    logs,
     openapi,
     pipeline,
     system,
@@ -33,7 +34,17 @@ def register(app: Flask, services: Services) -> None:
     app.url_map.merge_slashes = False
     app.url_map.converters["id"] = arguments.IdConverter
     api = openapi.make_api(app)
-    for blueprint in (pipeline.bp, builds.bp, actions.bp, audit.bp, events.bp, live.bp, webhooks.bp, system.bp):
+    for blueprint in (
+        pipeline.bp,
+        builds.bp,
+        actions.bp,
+        logs.bp,
+        audit.bp,
+        events.bp,
+        live.bp,
+        webhooks.bp,
+        system.bp,
+    ):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.bp)
     app.config["SOCK_SERVER_OPTIONS"] = {"thread_class": live.NoThread}

@@ -70,6 +70,8 @@ class Services:
     limits: Callable[[], Any]
     github: Any = None
     performer: Any = None  # of actions
+    logs: Any = None  # where GitHub keeps them
+    outbound: Any = None  # calls to other hosts
     wake: Callable[[], None] = lambda: None  # called when a delivery is committed
     intake: Intake = field(init=False)
 

@@ -15,7 +15,6 @@ from pipemon.domain.repositories import Repository
 from pipemon.domain.runs import Job, JobList, Run
 from pipemon.domain.times import format_time
 from pipemon.github import parse
-from pipemon.github.actions import Actions
 from pipemon.github.auth import TokenSource
 from pipemon.github.budget import Gate, Limits
 from pipemon.github.errors import BadAnswer
@@ -102,9 +101,9 @@ class GitHub:
         return self._transport.counts
 
     @property
-    def actions(self) -> Actions:
-        """What may be asked to be done with the same token, one call at a time with all others."""
-        return Actions(self._transport)
+    def transport(self) -> Transport:
+        """What sends its calls, one at a time: logs and actions go the same way."""
+        return self._transport
 
     def now(self) -> int:
         """Return GitHub's time in whole Unix seconds."""

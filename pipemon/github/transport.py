@@ -65,7 +65,7 @@ class Transport:
 
     @property
     def trouble(self) -> str | None:
-        """Why GitHub is not read as it should be, in words; None when all is well."""
+        """Why GitHub is not read as it should be, in words."""
         return self._refusal or self._breaker.trouble or self._gate.trouble
 
     def get(self, url: str, *, route: str, purpose: str, cached: bool, applied_etag: str | None = None) -> Reply:
@@ -95,6 +95,17 @@ class Transport:
             url = self._moves.target(url, answer.status, answer.headers.get("location", "")) or ""
             if not is_below(url, self.api_url):
                 raise BadAnswer("GitHub points to an address outside of its API")
+        raise BadAnswer("GitHub redirects without an end")
+
+    def locate(self, url: str, *, route: str, purpose: str) -> str:
+        """Return the address outside of this API to which GitHub sends whoever asks for this one."""
+        for _ in range(MOST_REDIRECTS + 1):
+            answer = self._take_turn(url, route, purpose, False).answer
+            if not (found := answer.headers.get("location", "")):
+                raise BadAnswer("GitHub does not say where it lies")
+            if not is_below(found, self.api_url):
+                return found
+            url = self._moves.target(url, answer.status, found) or ""
         raise BadAnswer("GitHub redirects without an end")
 
     def forget(self, url: str) -> None:

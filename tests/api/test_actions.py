@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from pipemon.actions import Performer
 from pipemon.api import audit as door
 from pipemon.domain.secrets import Secret
+from pipemon.github.actions import Actions
 from pipemon.github.auth import PersonalToken
 from pipemon.github.budget import Gate
 from pipemon.github.client import GitHub
@@ -34,7 +35,7 @@ class Door:
         gate = Gate(tokens.hash, lambda _: None, lambda _: None, sim.now)
         self.github = GitHub(url, tokens, gate, None, Patience(2, 2, 4))
         a_repository(api.db, name=SHOP)
-        self.use(Performer(api.db, self.github, self.github.actions, 0.0, sim.now, sim.advance))
+        self.use(Performer(api.db, self.github, Actions(self.github.transport), 0.0, sim.now, sim.advance))
 
     def use(self, performer: Performer) -> None:
         object.__setattr__(self.api.services, "performer", performer)
