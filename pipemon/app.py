@@ -3,6 +3,7 @@
 import resource
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from flask import Flask
 
@@ -10,6 +11,7 @@ import pipemon.api
 from config import Settings
 from pipemon import telemetry
 from pipemon.actions import Performer
+from pipemon.api.channels import Room
 from pipemon.api.live import authenticate
 from pipemon.api.services import Services, SnapshotSource
 from pipemon.background import Background, Chore, Work
@@ -25,11 +27,15 @@ from pipemon.live.hub import Hub
 from pipemon.live.hub import run as run_hub
 from pipemon.live.session import Live
 from pipemon.live.socket import RESTART
+from pipemon.notify.channel import Channel
+from pipemon.notify.channels.slack import Slack
+from pipemon.notify.posting import poster
 from pipemon.outbound.client import Outbound
 from pipemon.queries import freshness
 from pipemon.store import repositories, state
 from pipemon.store.engine import Database
 from pipemon.store.engine import DatabaseError as StoreError
+from pipemon.telling import Telling
 
 # Above this, one process would be too slow to tell all of them at once.
 MOST_CLIENTS = 20_000
@@ -50,8 +56,11 @@ def create_app(settings: Settings) -> Flask:
     db.committed = feed.wake
     alone_since = time.time() if db.dialect == "sqlite" else 0.0
     performer = Performer(db, github, make_actions(settings, db, github), alone_since)
+    outbound = Outbound(Allowed.of(settings.outbound_allow))
+    telling = Telling(db, channels_of(settings, outbound), github.time, settings.notify_max_age_minutes * 60)
+    chores = [Chore("settle_actions", performer.settle_left, 5)]
     background = Background(
-        make_work(settings, db, github, snapshots.refresh, [Chore("settle_actions", performer.settle_left, 5)]),
+        replace(make_work(settings, db, github, snapshots.refresh, chores), tell=telling.job),
         followers=(feed.run, lambda: run_hub(hub)),
         farewell=lambda: hub.close_all(RESTART, "restart: reconnect and resume"),
     )
@@ -65,7 +74,8 @@ def create_app(settings: Settings) -> Flask:
         github=github,
         performer=performer,
         logs=Logs(github.transport),
-        outbound=Outbound(Allowed.of(settings.outbound_allow)),
+        outbound=outbound,
+        notify=Room(telling.channels, telling.ring),
         wake=background.wake,
     )
     app = Flask("pipemon", static_folder=None)
@@ -100,6 +110,12 @@ def make_actions(settings: Settings, db: Database, github: GitHub) -> Actions:
         return Actions(github.transport)
     tokens = PersonalToken(settings.github_actions_token, settings.secret_files.get("GITHUB_ACTIONS_TOKEN"))
     return Actions(GitHub(settings.github_api_url, tokens, _gate(tokens, db)).transport)
+
+
+def channels_of(settings: Settings, outbound: Outbound) -> dict[str, Channel]:
+    """Return the configured channels by name."""
+    urls = {"slack": settings.slack_webhook_url, "slack_analytics": settings.slack_analytics_webhook_url}
+    return {name: Slack(name, url, poster(outbound)) for name, url in urls.items() if url is not None}
 
 
 def _gate(tokens: TokenSource, db: Database) -> Gate:

@@ -65,6 +65,8 @@ class Work:
     owner: str | None
     refresh_snapshot: Callable[[], object]
     chores: Sequence[Chore] = ()
+    # Makes the job that tells people.
+    tell: Callable[[Callable[[Connection], None], Callable[[], bool]], Callable[[], object]] = lambda *_: lambda: None
     unhurried: bool = True  # keep below GitHub's calls per minute; the simulator has no such rule
 
 
@@ -129,6 +131,7 @@ class Background:
             Chore("poll", self._poll, 1.0),
             Chore("fill", self._fill, 1.0),
             Chore("move", self._movements.step, 1.0),
+            Chore("tell", self._work.tell(self._guard, lambda: self.leads and not self._stopping), 1.0),
             *self._work.chores,
         ]
         for chore in (*chores, *(replace(one, work=self._led(one.work)) for one in led)):

@@ -60,13 +60,21 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         """Make the function answer POST of this path."""
         return cast(Decorator, super().post(rule))
 
-    def takes_body(self, schema: type[Arguments]) -> Decorator:
+    def takes_body(self, schema: type[Arguments] | Arguments) -> Decorator:
         """Hand the body's values to the function, as its first argument."""
         return cast(Decorator, self.arguments(schema, location="json"))
 
     def doc(self, **documentation: object) -> Decorator:
         """Document what no schema here says."""
         return cast(Decorator, super().doc(**documentation))
+
+    def put(self, rule: str) -> Decorator:
+        """Make the function answer PUT of this path."""
+        return cast(Decorator, super().put(rule))
+
+    def delete(self, rule: str) -> Decorator:
+        """Make the function answer DELETE of this path."""
+        return cast(Decorator, super().delete(rule))
 
     def takes(self, schema: type[Arguments]) -> Decorator:
         """Hand the query's parameters to the function, as its first argument."""

@@ -74,11 +74,15 @@ def complete(app: Flask, api: Api, services: Services) -> bytes:
     for name, scheme in (KEYS | SIGNED).items():
         spec.components.security_scheme(name, scheme)
     document = spec.to_dict()
-    views = {_path(rule.rule): app.view_functions[rule.endpoint] for rule in app.url_map.iter_rules()}
+    views = {
+        (_path(rule.rule), method.lower()): app.view_functions[rule.endpoint]
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods or ()
+    }
     for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            if method in ("get", "post", "put", "delete"):
-                _complete(path, method, operation, cast(Any, views[path]).scope)
+        verbs = [method for method in operations if method in ("get", "post", "put", "delete")]
+        for method in verbs:
+            _complete(path, method, operations[method], cast(Any, views[path, method]).scope, len(verbs) == 1)
     _limit_pages(document, services)
     responses = document["components"].setdefault("responses", {})
     for name in {**COMMON, **KEYED}.values():
@@ -90,8 +94,9 @@ def _path(rule: str) -> str:
     return rule.replace("<id:", "{").replace("<", "{").replace(">", "}")
 
 
-def _complete(path: str, method: str, operation: dict[str, Any], scope: str) -> None:
-    operation["operationId"] = "_".join(part.strip("{}") for part in path.split("/") if part) or "root"
+def _complete(path: str, method: str, operation: dict[str, Any], scope: str, alone: bool) -> None:
+    name = "_".join(part.strip("{}") for part in path.split("/") if part) or "root"
+    operation["operationId"] = name if alone or method == "get" else f"{name}_{method}"
     for parameter in operation.get("parameters", []):
         _plain(parameter["schema"])
     answers = operation["responses"]

@@ -72,6 +72,7 @@ class Services:
     performer: Any = None  # of actions
     logs: Any = None  # where GitHub keeps them
     outbound: Any = None  # calls to other hosts
+    notify: Any = None  # the channels, and the bell of the outbox
     wake: Callable[[], None] = lambda: None  # called when a delivery is committed
     intake: Intake = field(init=False)
 

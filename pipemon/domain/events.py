@@ -33,10 +33,17 @@ TYPES = (
     "job_failed",
     "pipeline_updated",
     "analytics_updated",
+    "notification_sent",
+    "notification_failed",
 )
 
 # The topic of each that is not told of one build.
-_TOPICS = {"pipeline_updated": "pipeline", "analytics_updated": "analytics"}
+_TOPICS = {
+    "pipeline_updated": "pipeline",
+    "analytics_updated": "analytics",
+    "notification_sent": "notifications",
+    "notification_failed": "notifications",
+}
 
 
 @dataclass(frozen=True, slots=True)

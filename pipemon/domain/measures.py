@@ -26,6 +26,10 @@ METRICS = (
     Metric("github_cache_errors_total", "counter", ("kind",), "Times the cache of GitHub's answers could not be used."),
     Metric("actions_total", "counter", ("verb", "outcome"), "Actions asked of GitHub: accepted, refused or unknown."),
     Metric("audit_refusals_left_out_total", "counter", (), "Refusals beyond those that the audit records a minute."),
+    Metric(
+        "notification_intents_total", "counter", ("state",), "Messages that rules asked for: pending or suppressed."
+    ),
+    Metric("notifications_total", "counter", ("channel", "outcome"), "Tries to send a message, by what came of them."),
     Metric("live_clients", "gauge", (), "WebSocket clients that are connected."),
     Metric("live_frames_total", "counter", (), "Events sent to WebSocket clients."),
     Metric("live_reads_total", "counter", (), "Times the event log was read for WebSocket clients."),

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import requests
-from requests.exceptions import RequestException
+from requests.exceptions import ConnectTimeout, ReadTimeout, RequestException, SSLError
 from urllib3.exceptions import HTTPError
 
 from pipemon.domain.addresses import Allowed, Forbidden, check_url
@@ -14,10 +14,16 @@ from pipemon.outbound.connections import CheckedAdapter
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
 PIECE_BYTES = 64 * 1024
+# With these, nothing was sent.
+UNSENT = ("no connection", "TLS failed")
 
 
 class OutboundError(Exception):
     """A call that brought no usable answer; the text is one line fit for people, without any part of the address."""
+
+
+class NotReached(OutboundError):
+    """No connection was made: nothing of the request was sent."""
 
 
 @dataclass(slots=True)
@@ -90,12 +96,17 @@ class Outbound:
             except Forbidden:
                 raise
             except (RequestException, HTTPError, OSError) as error:
-                raise OutboundError(f"it can't be reached ({_kind(error)})") from None
+                kind = _kind(error)
+                raise (NotReached if kind in UNSENT else OutboundError)(f"it can't be reached ({kind})") from None
         named = {name.lower(): value for name, value in response.headers.items()}
         return Stream(response.status_code, named, response, time.monotonic() + seconds)
 
 
 def _kind(error: BaseException) -> str:
     """Return what went wrong without the address, which requests' own texts repeat."""
-    words = {"ConnectTimeout": "no connection in time", "ReadTimeout": "no answer in time", "SSLError": "TLS failed"}
-    return words.get(type(error).__name__, "no connection")
+    text = repr(error)
+    if isinstance(error, SSLError):
+        return "TLS failed"
+    if isinstance(error, ConnectTimeout) or "NewConnectionError" in text or "NameResolutionError" in text:
+        return "no connection"
+    return "no answer in time" if isinstance(error, ReadTimeout) else "the connection was cut"

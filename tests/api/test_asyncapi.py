@@ -17,7 +17,9 @@ from pipemon.domain.runs import Attempt, AttemptTimes
 from pipemon.ingest import movements
 from pipemon.live import hub, protocol, session, socket
 from pipemon.live.protocol import Misunderstood
+from pipemon.notify.outbox import event_of
 from pipemon.store import tickets
+from pipemon.store.notifications import Claimed
 from tests.api.conftest import Api
 from tests.builders import T0, a_job, a_run, a_step
 from tests.live.test_protocol import WRONG
@@ -158,6 +160,10 @@ def every_event() -> Iterator[Event]:
         yield diff.restored_event(run, T0)
         yield diff.pipeline_event(list(diff.run_events(run, None, queued, 0)), 1, 2, T0)
     yield movements._event("octo/shop", 5, 2, T0)
+    for rule_id, group in ((1, "1|slack|octo/shop|7|main"), (None, None)):
+        claimed = Claimed(3, rule_id, "slack", "{}", 1, False, group)
+        yield event_of("notification_sent", claimed, "sent", T0)
+        yield event_of("notification_failed", claimed, "failed", T0)
 
 
 def test_every_event_that_the_code_makes_is_as_described_to_the_last_field(document: Any) -> None:

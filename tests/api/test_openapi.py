@@ -27,7 +27,7 @@ def test_every_route_is_described_with_its_errors_and_its_key(api: Api, document
         view: Any = api.app.view_functions[rule.endpoint]
         if not hasattr(view, "_apidoc"):
             continue  # pages for people
-        method = "get" if "GET" in rule.methods else "post"
+        method = next(verb for verb in ("get", "post", "put", "delete") if verb.upper() in rule.methods)
         operation = document["paths"][rule.rule.replace("<id:", "{").replace(">", "}")][method]
         assert operation["summary"]
         answers = operation["responses"]

@@ -61,7 +61,7 @@ def double_clicks_with_kills(world: Simulator, service: Service, count: int) -> 
         clicks = [threading.Thread(target=click, args=(service, run_id)) for _ in range(2)]
         for one in clicks:
             one.start()
-        time.sleep(rng.uniform(0, 0.15))
+        time.sleep(rng.uniform(0, 0.5))
         service.kill()
         for one in clicks:
             one.join()

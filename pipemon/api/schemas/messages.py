@@ -78,11 +78,15 @@ PIPELINE_DATA = _of({
     "build_ids": {"type": "array", "items": WHOLE}, "branches": {"type": "array", "items": TEXT},
 })  # fmt: skip
 ANALYTICS_DATA = _of({"repository": TEXT, "builds": COUNT, "last_build_event_id": EVENT_ID})
+NOTIFICATION_DATA = _of(
+    {"notification_id": WHOLE, "rule_id": _maybe(WHOLE), "channel": TEXT, "status": {"enum": ["sent", "failed"]}}
+)
 # Topic -> the name and the schema of its events' data.
 DATA = {
     "builds": ("BuildData", BUILD_DATA),
     "pipeline": ("PipelineData", PIPELINE_DATA),
     "analytics": ("AnalyticsData", ANALYTICS_DATA),
+    "notifications": ("NotificationData", NOTIFICATION_DATA),
 }
 EXAMPLES: dict[str, tuple[str, dict[str, object]]] = {
     "builds": (
@@ -105,6 +109,9 @@ EXAMPLES: dict[str, tuple[str, dict[str, object]]] = {
     ),
     "analytics": (
         "analytics_updated", {"repository": "octo-harbor/shop", "builds": 3, "last_build_event_id": 4711},
+    ),
+    "notifications": (
+        "notification_sent", {"notification_id": 12, "rule_id": 1, "channel": "slack", "status": "sent"},
     ),
 }  # fmt: skip
 

@@ -1,0 +1,54 @@
+"""What a channel is: it sends one message, and says what became of it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipemon.notify.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one sending.
+
+    `kind`: sent; retry (it was not taken, and may be later); uncertain (nobody knows whether it was taken); refused
+    (this message never will be); gone (nothing will be, until the channel's settings change). `detail` shows no secret.
+    """
+
+    kind: str
+    detail: str
+    retry_after_seconds: float | None = None
+
+
+class NotSent(Exception):
+    """It was certainly not taken; the text says why, without any secret."""
+
+
+class Doubt(Exception):
+    """It was sent, and no whole answer came."""
+
+
+class Channel(Protocol):
+    """A way to people."""
+
+    @property
+    def name(self) -> str:
+        """What rules call it."""
+
+    @property
+    def kind(self) -> str:
+        """Slack, webhook, ...: which module it is of."""
+
+    @property
+    def recipient(self) -> str:
+        """What the history shows; never a secret."""
+
+    @property
+    def per_second(self) -> float:
+        """How many messages a second it takes at most."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What changes with its settings."""
+
+    def send(self, message: Message) -> Outcome:
+        """Send one message, within ten seconds. Raises nothing."""

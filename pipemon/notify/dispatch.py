@@ -1,0 +1,217 @@
+"""From the log to the outbox: what an event is by the rules becomes rows, in one transaction with the cursor.
+
+A crash before the commit leaves neither, one after it both: nothing is lost between the log and the outbox (I3).
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pipemon import telemetry
+from pipemon.notify import message
+from pipemon.notify.message import Message
+from pipemon.notify.rules import FAILURES, Condition, Fact, Index, Rule, any_matches
+from pipemon.store import events, notifications
+from pipemon.store import rules as stored
+from pipemon.store.engine import Database
+from pipemon.store.notifications import Intent
+from pipemon.store.rules import StoredRule
+
+log = telemetry.logger(__name__)
+
+PAGE = 100
+# Events that are no transition of a build, and those that only say that something moved.
+UNTOLD = ("build_progress", "build_updated", "build_waiting", "pipeline_updated", "analytics_updated",
+          "notification_sent", "notification_failed")  # fmt: skip
+REPAIRS = ("build_succeeded",)
+GROUP_SECONDS = 900
+
+
+def to_rule(rule: StoredRule) -> Rule:
+    """Return a rule as it is held against events."""
+    conditions = []
+    for one in rule.conditions:
+        value = one["value"]
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            conditions.append(Condition(one["type"], number=float(value)))
+        else:
+            conditions.append(Condition(one["type"], tuple([value] if isinstance(value, str) else value)))
+    return Rule(
+        rule.id, rule.name, frozenset(rule.trigger_events), tuple(conditions), tuple(rule.channels), rule.enabled
+    )
+
+
+def fact_of(conn: Connection, event_type: str, data: Mapping[str, Any], run_id: int | None) -> Fact:
+    """Return what the rules are held against."""
+    build = None if run_id is None else notifications.build(conn, run_id, int(data.get("run_attempt") or 1))
+    names = [event_type]
+    if build is not None and event_type in FAILURES and build.was_red:
+        names.append("build_still_failing")
+    if build is not None and event_type in REPAIRS and build.was_red:
+        names.insert(0, "build_recovered")
+    branch = data.get("branch")
+    return Fact(
+        names=tuple(names),
+        repository=str(data.get("repository") or ""),
+        workflow=data.get("workflow"),
+        branch=branch if build is None or build.on_own_branch or build.pull_request else None,
+        default_branch=build.default_branch if build else None,
+        pull_request=bool(build and build.pull_request),
+        status=data.get("status"),
+        conclusion=data.get("conclusion"),
+        event=data.get("event"),
+        author=(build.author if build else None) or data.get("actor"),
+        failures=build.failures if build else 0,
+        duration_seconds=data.get("duration_seconds"),
+    )
+
+
+class Dispatch:
+    """Follows the log. `guard` runs first in each transaction; `max_age_seconds`: older events are told to nobody."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Callable[[], float],
+        recipients: Mapping[str, str],
+        max_age_seconds: int,
+        guard: Callable[[Connection], None] = lambda conn: None,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._recipients = recipients
+        self._max_age = max_age_seconds
+        self._guard = guard
+        self._known_end = -1
+
+    def step(self) -> int:
+        """Decide on the events since the last step, a page at most; return how many there were."""
+        with self._db.read() as conn:
+            position = events.position(conn)
+            state = stored.get_state(conn)
+        if state is not None and (state.epoch, state.last_event_id) == (position.epoch, position.last_id):
+            return 0
+        return self._db.transact(self._decide)
+
+    def _decide(self, conn: Connection) -> int:
+        self._guard(conn)
+        position, now = events.position(conn), self._clock()
+        state = stored.get_state(conn)
+        if state is None:
+            stored.begin(conn, position.epoch, position.last_id, int(now))
+            return 0
+        if state.epoch != position.epoch or state.last_event_id > position.last_id:
+            # The log was restored: what it tells again was told.
+            stored.set_position(conn, position.epoch, position.last_id)
+            return 0
+        rows = events.list_after(conn, state.last_event_id, PAGE)
+        index = Index(to_rule(rule) for rule in stored.list_rules(conn))
+        for row in rows:
+            if row.type not in UNTOLD and not row.historic and now - row.occurred_at <= self._max_age:
+                self._tell(conn, row, index, state.settings, now)
+        stored.set_position(conn, position.epoch, rows[-1].id if rows else position.last_id)
+        return len(rows)
+
+    def _tell(self, conn: Connection, row: Any, index: Index, settings: Mapping[str, Any], now: float) -> None:
+        data = json.loads(row.data)
+        fact = fact_of(conn, row.type, data, row.run_id)
+        closing = _closing(fact, index)
+        for rule, name in index.matching(fact) + closing:
+            said = message.of_event(name, data, row.occurred_at, fact.failures)
+            for channel in rule.channels:
+                one = _One(rule, name, channel, row.id, data, said, now)
+                self._put(conn, one, fact, settings, needs_opener=(rule, name) in closing)
+
+    def _put(self, conn: Connection, one: "_One", fact: Fact, settings: Mapping[str, Any], needs_opener: bool) -> None:
+        interval = float(settings.get("group_interval_seconds", GROUP_SECONDS))
+        muted = is_muted(settings.get("mutes", ()), fact, one.now)
+        group = notifications.newest_of_group(conn, one.group_key)
+        is_open = group is not None and group.kind in ("opener", "summary")
+        if one.channel not in self._recipients:
+            self._add(conn, one, "single", state="suppressed", why=f"there is no channel {one.channel}")
+        elif muted:
+            self._add(conn, one, "single", state="suppressed", why=muted)
+        elif one.name in FAILURES or one.name == "build_still_failing":
+            self._fail(conn, one, group if is_open else None, interval)
+        elif one.name == "build_recovered":
+            if is_open or not needs_opener:
+                self._add(conn, one, "recovery")
+            # Who was not told that it broke is not told that it is repaired.
+        else:
+            self._add(conn, one, "single")
+
+    def _fail(self, conn: Connection, one: "_One", group: notifications.Group | None, interval: float) -> None:
+        """Tell the first failure at once, and further ones of the same incident together, once an interval."""
+        if group is None:
+            self._add(conn, one, "opener")
+        elif group.kind == "summary" and group.state == "pending":
+            told = message.summary(one.said, group.represents + 1)
+            notifications.represent(conn, group.id, told.to_json(), told.text)
+            self._add(conn, one, "single", state="suppressed", why=f"told by message {group.id}")
+        else:
+            due_at = max(one.now, group.due_at + interval)
+            self._add(conn, one, "summary", said=message.summary(one.said, 1), due_at=due_at)
+
+    def _add(
+        self, conn: Connection, one: "_One", kind: str, state: str = "pending", why: str | None = None,
+        said: Message | None = None, due_at: float | None = None,
+    ) -> None:  # fmt: skip
+        told = said or one.said
+        intent = Intent(
+            dedupe_key=f"{one.rule.id}:{one.event_id}:{one.channel}:{one.name}",
+            channel=one.channel,
+            recipient=self._recipients.get(one.channel, one.channel),
+            kind=kind,
+            message=told.to_json(),
+            text=told.text,
+            created_at=one.now,
+            due_at=one.now if due_at is None else due_at,
+            rule_id=one.rule.id,
+            group_key=one.group_key,
+            event_type=one.name,
+            event_id=one.event_id,
+            state=state,
+            why=why or f"rule {one.rule.name}",
+        )
+        notifications.add(conn, intent)
+        telemetry.count("notification_intents_total", state=state)
+
+
+@dataclass(frozen=True, slots=True)
+class _One:
+    """One event for one rule and channel."""
+
+    rule: Rule
+    name: str
+    channel: str
+    event_id: int
+    data: Mapping[str, Any]
+    said: Message
+    now: float
+
+    @property
+    def group_key(self) -> str:
+        data = self.data
+        return f"{self.rule.id}|{self.channel}|{data.get('repository')}|{data.get('workflow_id')}|{data.get('branch')}"
+
+
+def _closing(fact: Fact, index: Index) -> list[tuple[Rule, str]]:
+    """Return the rules that told of the failure and do not ask for the repair themselves: they tell of it too."""
+    if "build_recovered" not in fact.names:
+        return []
+    asking = {rule.id for rule, name in index.matching(fact) if name == "build_recovered"}
+    as_failed = replace(fact, names=FAILURES, conclusion="failure", failures=10**6)
+    return [(rule, "build_recovered") for rule, _ in index.matching(as_failed) if rule.id not in asking]
+
+
+def is_muted(mutes: Sequence[Mapping[str, Any]], fact: Fact, now: float) -> str | None:
+    """Return why an event is told to nobody just now, None where it is."""
+    for mute in mutes:
+        until = float(mute.get("until") or 0)
+        globs = {name: mute[name] for name in ("repository", "workflow", "branch") if mute.get(name)}
+        if now < until and all(any_matches([glob], getattr(fact, name) or "") for name, glob in globs.items()):
+            return f"muted: {mute.get('reason') or 'no reason was given'}"
+    return None

@@ -1,0 +1,114 @@
+"""What is told, in no channel's own form. All texts are as they came: escaping them is the channel's duty."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipemon.domain.times import format_time
+
+MARKS = {"bad": "🔴", "good": "🟢", "info": "🔵", "warn": "🟠"}
+REPEAT = "(possible repeat) "
+LONGEST_TITLE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message. `severity` is bad, good, warn or info; `facts` are pairs of a word and what it is.
+
+    `possible_duplicate`: nobody knows whether it has arrived already, and its text says so.
+    """
+
+    title: str
+    text: str
+    severity: str = "info"
+    facts: tuple[tuple[str, str], ...] = ()
+    url: str | None = None
+    occurred_at: int | None = None
+    possible_duplicate: bool = False
+    blocks: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def heading(self) -> str:
+        """The title as it is shown: with its mark, and with the word of a possible repeat."""
+        return f"{REPEAT if self.possible_duplicate else ''}{MARKS[self.severity]} {self.title}"[:LONGEST_TITLE]
+
+    def to_json(self) -> str:
+        """Return it as the database keeps it."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Message":
+        """Return what `to_json` was given."""
+        values = json.loads(text)
+        values["facts"] = tuple((word, what) for word, what in values["facts"])
+        values["blocks"] = tuple(values["blocks"])
+        return cls(**values)
+
+
+HEADLINES = {
+    "build_failed": ("bad", "{workflow} failed on {branch}"),
+    "build_timeout": ("bad", "{workflow} timed out on {branch}"),
+    "build_still_failing": ("bad", "{workflow} still fails on {branch}"),
+    "build_recovered": ("good", "{workflow} is repaired on {branch}"),
+    "build_succeeded": ("good", "{workflow} succeeded on {branch}"),
+    "build_cancelled": ("warn", "{workflow} was cancelled on {branch}"),
+    "build_started": ("info", "{workflow} started on {branch}"),
+    "build_queued": ("info", "{workflow} is queued on {branch}"),
+    "job_failed": ("bad", "a job of {workflow} failed on {branch}"),
+    "deployment_success": ("good", "{workflow} deployed {branch}"),
+    "deployment_failed": ("bad", "{workflow} could not deploy {branch}"),
+    "rollback_detected": ("warn", "a rollback of {branch}"),
+}
+
+
+def of_event(event_type: str, data: Mapping[str, Any], occurred_at: int, failures: int = 0) -> Message:
+    """Return the message of one event of a build. `failures`: how many in a row there are by now, or were."""
+    severity, headline = HEADLINES.get(event_type, ("info", f"{event_type}: {{workflow}} on {{branch}}"))
+    named = {"workflow": data.get("workflow") or "a workflow", "branch": data.get("branch") or "no branch"}
+    facts = [
+        ("Repository", str(data.get("repository") or "")),
+        ("Commit", _commit(data)),
+        ("By", str(data.get("actor") or "nobody known")),
+    ]
+    if data.get("job"):
+        facts.append(("Job", str(data["job"])))
+    if data.get("failed_step"):
+        facts.append(("Step", str(data["failed_step"])))
+    if failures > 1:
+        facts.append(("Failures in a row", str(failures)))
+    if data.get("duration_seconds") is not None:
+        facts.append(("Took", took(int(data["duration_seconds"]))))
+    facts.append(("At", (format_time(occurred_at) or "").replace("T", " ").replace("Z", " UTC")))
+    title = headline.format_map(named)
+    url = data.get("url")
+    return Message(
+        title, f"{title} ({data.get('repository')})", severity, tuple(facts), str(url) if url else None, occurred_at
+    )
+
+
+def summary(first: Message, count: int) -> Message:
+    """Return the message that stands for further ones of the same group."""
+    title = f"{first.title}: {count} more" if count > 1 else f"{first.title}, once more"
+    return Message(title, title, first.severity, first.facts, first.url, first.occurred_at)
+
+
+def digest(texts: list[str], count: int) -> Message:
+    """Return the message that stands for all that waited while the channel could not be reached."""
+    title = f"{count} messages waited while this channel could not be reached"
+    facts = tuple((str(place), text) for place, text in enumerate(texts[:10], start=1))
+    return Message(title, title, "warn", facts)
+
+
+def took(seconds: int) -> str:
+    """Return a duration in words: 42 s, 3 min 5 s, 2 h 7 min."""
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def _commit(data: Mapping[str, Any]) -> str:
+    sha, subject = str(data.get("commit_sha") or "")[:7], str(data.get("commit_message") or "").split("\n", 1)[0]
+    return f"{sha} {subject}".strip() or "unknown"

@@ -1,0 +1,124 @@
+"""From the outbox to the channels: claim, send, record. None is lost, and none is repeated without saying so (I3)."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from pipemon import telemetry
+from pipemon.domain.events import Event
+from pipemon.notify.channel import Channel, Outcome
+from pipemon.notify.message import Message
+from pipemon.store import notifications
+from pipemon.store import rules as stored
+from pipemon.store.engine import Database
+from pipemon.store.notifications import Claimed
+
+log = telemetry.logger(__name__)
+
+LEASE_SECONDS = 30.0
+RETRY_ATTEMPTS = 8
+RETRY_SECONDS = 5.0
+LONGEST_WAIT_SECONDS = 900.0
+
+
+class Outbox:
+    """Sends what waits, channel by channel, no faster than each allows. `tell` appends events to the log."""
+
+    def __init__(
+        self,
+        db: Database,
+        channels: Mapping[str, Channel],
+        clock: Callable[[], float],
+        guard: Callable[[Connection], None] = lambda conn: None,
+        tell: Callable[[Connection, list[Event]], object] = lambda conn, news: None,
+    ) -> None:
+        self._db = db
+        self._channels = channels
+        self._clock = clock
+        self._guard = guard
+        self._tell = tell
+        self._random = random.Random()
+        self._known = False
+
+    def step(self) -> int:
+        """Send at most one message of each channel; return how many were tried."""
+        if not self._known:
+            self._db.transact(self._know)
+            self._known = True
+        return sum(self._send_next(channel) for channel in self._channels.values())
+
+    def _know(self, conn: Connection) -> None:
+        self._guard(conn)
+        for channel in self._channels.values():
+            notifications.know_channel(conn, channel.name, channel.fingerprint)
+
+    def _send_next(self, channel: Channel) -> bool:
+        now = self._clock()
+        with self._db.read() as conn:
+            known = {row.name: row for row in notifications.list_channels(conn)}.get(channel.name)
+            state = stored.get_state(conn)
+            most = (state.settings if state else {}).get("rate_limit_per_hour")
+            if known is None or known.disabled_why or now < known.next_at:
+                return False
+            if most and notifications.count_sent(conn, channel.name, now - 3600) >= most:
+                return False
+        claimed = self._db.transact(lambda conn: self._claim(conn, channel.name, now))
+        if claimed is None:
+            return False
+        message = replace(Message.from_json(claimed.message), possible_duplicate=claimed.possible_duplicate)
+        outcome = channel.send(message)
+        telemetry.count("notifications_total", channel=channel.name, outcome=outcome.kind)
+        self._db.transact(lambda conn: self._record(conn, channel, claimed, outcome))
+        return True
+
+    def _claim(self, conn: Connection, channel: str, now: float) -> Claimed | None:
+        self._guard(conn)
+        return notifications.claim(conn, channel, now, LEASE_SECONDS)
+
+    def _record(self, conn: Connection, channel: Channel, claimed: Claimed, outcome: Outcome) -> None:
+        """Record what came of it. Not under the guard: it was sent, whoever holds the lease now."""
+        now = self._clock()
+        next_at = now + 1 / channel.per_second
+        if outcome.kind == "sent":
+            notifications.close(conn, claimed.id, "sent", outcome.detail, now)
+            notifications.note_channel(conn, channel.name, next_at=next_at, last_sent_at=now)
+            self._say(conn, "notification_sent", claimed, "sent", now)
+            return
+        values: dict[str, object] = {"last_failed_at": now, "last_error": outcome.detail, "next_at": next_at}
+        if outcome.kind == "gone":
+            values["disabled_why"] = outcome.detail
+            notifications.close(conn, claimed.id, "dead", outcome.detail, now)
+            waited = notifications.give_up_waiting(conn, channel.name, f"the channel is gone: {outcome.detail}")
+            log.error("a channel is gone", channel=channel.name, why=outcome.detail, given_up=waited + 1)
+        elif outcome.kind == "refused" or claimed.tries >= self._most(conn):
+            notifications.close(conn, claimed.id, "dead", outcome.detail, now)
+            self._say(conn, "notification_failed", claimed, "failed", now)
+        else:
+            wait = self._wait(outcome, claimed.tries)
+            if outcome.retry_after_seconds is not None:
+                values["next_at"] = now + outcome.retry_after_seconds
+            uncertain = outcome.kind == "uncertain"
+            notifications.put_off(conn, claimed.id, now + wait, outcome.detail, uncertain)
+        notifications.note_channel(conn, channel.name, **values)
+
+    def _most(self, conn: Connection) -> int:
+        state = stored.get_state(conn)
+        return int((state.settings if state else {}).get("retry_attempts", RETRY_ATTEMPTS))
+
+    def _wait(self, outcome: Outcome, tries: int) -> float:
+        """Return the seconds until the next try: what the channel said, else doubling, with jitter."""
+        if outcome.retry_after_seconds is not None:
+            return outcome.retry_after_seconds
+        return min(RETRY_SECONDS * 2.0 ** (tries - 1), LONGEST_WAIT_SECONDS) * self._random.uniform(0.8, 1.2)
+
+    def _say(self, conn: Connection, event_type: str, claimed: Claimed, status: str, now: float) -> None:
+        self._tell(conn, [event_of(event_type, claimed, status, int(now))])
+
+
+def event_of(event_type: str, claimed: Claimed, status: str, now: int) -> Event:
+    """Return the event of a message that was sent, or given up."""
+    data = {"notification_id": claimed.id, "rule_id": claimed.rule_id, "channel": claimed.channel, "status": status}
+    key = f"notification:{claimed.id}:{status}:{claimed.tries}"
+    return Event(event_type, "notifications", claimed.repository, key, now, data=data)

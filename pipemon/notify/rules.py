@@ -1,0 +1,123 @@
+"""Which rules an event meets: decided from its arguments alone, in time linear in their lengths."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+EVENTS = (
+    "build_queued", "build_started", "build_succeeded", "build_failed", "build_timeout", "build_cancelled",
+    "build_recovered", "build_still_failing", "build_slow", "job_failed", "deployment_success", "deployment_failed",
+    "rollback_detected", "budget_low",
+)  # fmt: skip
+GLOBBED = ("branch", "workflow", "status", "conclusion", "event", "author", "repository")
+COUNTED = ("consecutive_failures", "duration_over_minutes")
+DEFAULT_BRANCH = "@default"
+FAILURES = ("build_failed", "build_timeout")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition: of a word, globs of which one must match and none of those with `!`; of a count, a number."""
+
+    type: str
+    globs: tuple[str, ...] = ()
+    number: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule: all of its conditions must hold."""
+
+    id: int
+    name: str
+    trigger_events: frozenset[str]
+    conditions: tuple[Condition, ...]
+    channels: tuple[str, ...]
+    enabled: bool = True
+
+    @property
+    def closes(self) -> bool:
+        """Whether who was told of a failure by this rule is told of the repair too."""
+        return not self.trigger_events.isdisjoint(FAILURES)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What rules are held against: the names under which an event is told, and what is known of its build.
+
+    `branch` is None where it is no branch of the repository itself. `failures`: so many decisive failures in a row.
+    """
+
+    names: tuple[str, ...]
+    repository: str
+    workflow: str | None = None
+    branch: str | None = None
+    default_branch: str | None = None
+    pull_request: bool = False
+    status: str | None = None
+    conclusion: str | None = None
+    event: str | None = None
+    author: str | None = None
+    failures: int = 0
+    duration_seconds: int | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Index:
+    """Rules by the event that triggers them, so that an event meets only those that could want it."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._by_event: dict[str, list[Rule]] = {}
+        self.evaluated = 0
+        for rule in rules:
+            if rule.enabled:
+                for name in rule.trigger_events:
+                    self._by_event.setdefault(name, []).append(rule)
+
+    def matching(self, fact: Fact) -> list[tuple[Rule, str]]:
+        """Return each rule that holds once, with the most telling name of the event that it wants."""
+        found: dict[int, tuple[Rule, str]] = {}
+        for name in fact.names:
+            for rule in self._by_event.get(name, ()):
+                if rule.id not in found:
+                    self.evaluated += 1
+                    if matches(rule, fact):
+                        found[rule.id] = (rule, name)
+        return list(found.values())
+
+
+def matches(rule: Rule, fact: Fact) -> bool:
+    """Whether all conditions of the rule hold."""
+    if fact.pull_request and not any(condition.type == "event" for condition in rule.conditions):
+        return False
+    return all(_holds(condition, fact) for condition in rule.conditions)
+
+
+def _holds(condition: Condition, fact: Fact) -> bool:
+    if condition.type == "consecutive_failures":
+        return condition.number is not None and fact.failures >= condition.number
+    if condition.type == "duration_over_minutes":
+        seconds = fact.duration_seconds
+        return condition.number is not None and seconds is not None and seconds > condition.number * 60
+    value: str | None = getattr(fact, condition.type)
+    if value is None:
+        return False
+    globs = condition.globs
+    if condition.type == "branch":
+        globs = tuple(_branch(glob, fact.default_branch) for glob in globs)
+    return any_matches(globs, value)
+
+
+def any_matches(globs: Sequence[str], value: str) -> bool:
+    """Whether one of the globs matches, or there are none but exclusions, and no exclusion (`!`) does."""
+    wanted = [glob for glob in globs if not glob.startswith("!")]
+    if any(fnmatchcase(value, glob[1:]) for glob in globs if glob.startswith("!")):
+        return False
+    return not wanted or any(fnmatchcase(value, glob) for glob in wanted)
+
+
+def _branch(glob: str, default_branch: str | None) -> str:
+    """Return the glob with @default spelled out; a name has no glob's signs in it."""
+    sign, name = ("!", glob[1:]) if glob.startswith("!") else ("", glob)
+    return f"{sign}{default_branch or chr(0)}" if name == DEFAULT_BRANCH else glob

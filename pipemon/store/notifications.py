@@ -1,0 +1,225 @@
+"""The outbox as rows: an intent is committed with the cursor that made it, claimed under a lease, and closed.
+
+States: pending, leased, retry (all three wait), sent, dead (given up), suppressed (decided against, with the reason).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from pipemon.store.schema import attempts, repositories, runs
+from pipemon.store.schema_notifications import notification_channels, notifications
+from pipemon.store.upsert import upsert
+
+WAITING = ("pending", "retry", "leased")
+# Openers and repairs go before summaries: a storm must not hold up the first word of something else.
+_ORDER = sa.case((notifications.c.kind == "summary", 1), else_=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """Something to be told, or the decision not to. `message` is its JSON; moments in seconds."""
+
+    dedupe_key: str
+    channel: str
+    recipient: str
+    kind: str
+    message: str
+    text: str
+    created_at: float
+    due_at: float
+    rule_id: int | None = None
+    group_key: str | None = None
+    event_type: str | None = None
+    event_id: int | None = None
+    state: str = "pending"
+    why: str | None = None
+    represents: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message to send now. `possible_duplicate`: who had it before may have sent it."""
+
+    id: int
+    rule_id: int | None
+    channel: str
+    message: str
+    tries: int
+    possible_duplicate: bool
+    group_key: str | None = None
+
+    @property
+    def repository(self) -> str:
+        """Whose event it tells of; empty where somebody sent it by hand."""
+        return self.group_key.split("|")[2] if self.group_key else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The newest message of a group that was not suppressed."""
+
+    id: int
+    kind: str
+    state: str
+    due_at: float
+    represents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What rules ask of a run beside its event."""
+
+    repository_id: int
+    default_branch: str | None
+    on_own_branch: bool
+    pull_request: bool
+    author: str | None
+    duration_seconds: int | None
+    run_number: int
+    failures: int  # decisive failures in a row, this run among them if it failed
+    was_red: bool  # the decisive run before it failed
+
+
+def add(conn: Connection, intent: Intent) -> int | None:
+    """Store an intent; return its id, None where its key is known."""
+    row = {name: getattr(intent, name) for name in Intent.__dataclass_fields__}
+    known = sa.select(notifications.c.id).where(notifications.c.dedupe_key == intent.dedupe_key)
+    if conn.execute(known).one_or_none() is not None:
+        return None
+    made: int = conn.execute(sa.insert(notifications).values(row).returning(notifications.c.id)).scalar_one()
+    return made
+
+
+def newest_of_group(conn: Connection, group_key: str) -> Group | None:
+    """Return the newest message of a group."""
+    columns = (notifications.c[name] for name in Group.__dataclass_fields__)
+    query = sa.select(*columns).where(notifications.c.group_key == group_key, notifications.c.state != "suppressed")
+    row = conn.execute(query.order_by(notifications.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else Group(*row)
+
+
+def represent(conn: Connection, notification_id: int, message: str, text: str) -> None:
+    """Let a waiting message stand for one more event."""
+    values = {"represents": notifications.c.represents + 1, "message": message, "text": text}
+    conn.execute(sa.update(notifications).where(notifications.c.id == notification_id).values(values))
+
+
+def claim(conn: Connection, channel: str, now: float, lease_seconds: float) -> Claimed | None:
+    """Take the next message of a channel, for so long; one whose lease is over may have been sent already."""
+    table = notifications.c
+    waits = sa.text("notifications.state IN ('pending', 'retry', 'leased')")
+    free = sa.or_(table.state != "leased", table.leased_until < now)
+    query = sa.select(notifications).where(waits, table.channel == channel, table.due_at <= now, free)
+    row = conn.execute(query.order_by(_ORDER, table.id).limit(1)).one_or_none()
+    if row is None:
+        return None
+    uncertain = bool(row.possible_duplicate or row.state == "leased")
+    values = {"state": "leased", "leased_until": now + lease_seconds, "tries": row.tries + 1}
+    values["possible_duplicate"] = uncertain
+    conn.execute(sa.update(notifications).where(table.id == row.id).values(values))
+    return Claimed(row.id, row.rule_id, channel, row.message, row.tries + 1, uncertain, row.group_key)
+
+
+def close(conn: Connection, notification_id: int, state: str, why: str | None, now: float) -> None:
+    """Record that a message was sent, or given up."""
+    values = {"state": state, "why": why, "leased_until": None, "sent_at": now if state == "sent" else None}
+    conn.execute(sa.update(notifications).where(notifications.c.id == notification_id).values(values))
+
+
+def put_off(conn: Connection, notification_id: int, due_at: float, why: str, possible_duplicate: bool) -> None:
+    """Let a message wait until it is tried again."""
+    values: dict[str, Any] = {"state": "retry", "due_at": due_at, "why": why, "leased_until": None}
+    if possible_duplicate:
+        values["possible_duplicate"] = True
+    conn.execute(sa.update(notifications).where(notifications.c.id == notification_id).values(values))
+
+
+def give_up_waiting(conn: Connection, channel: str, why: str) -> int:
+    """Give up all that waits for a channel; it is kept, and can be sent again."""
+    where = sa.text("notifications.state IN ('pending', 'retry', 'leased')")
+    mine = notifications.c.channel == channel
+    return conn.execute(sa.update(notifications).where(where, mine).values(state="dead", why=why)).rowcount
+
+
+def replay(conn: Connection, channel: str, now: float) -> int:
+    """Let all that was given up for a channel wait again; return how many messages that are."""
+    dead = (notifications.c.state == "dead") & (notifications.c.channel == channel)
+    values = {"state": "pending", "due_at": now, "tries": 0, "why": "sent again"}
+    return conn.execute(sa.update(notifications).where(dead).values(values)).rowcount
+
+
+def count_sent(conn: Connection, channel: str, since: float) -> int:
+    """Return how many messages a channel was given since then."""
+    table = notifications.c
+    query = sa.select(sa.func.count()).where(table.channel == channel, table.state == "sent", table.sent_at >= since)
+    return conn.execute(query).scalar_one()
+
+
+def list_channels(conn: Connection) -> Sequence[Any]:
+    """Return what is known of each channel."""
+    return conn.execute(sa.select(notification_channels)).all()
+
+
+def know_channel(conn: Connection, name: str, fingerprint: str) -> None:
+    """Know a channel; where its settings have changed, nothing that was said of it holds any more."""
+    query = sa.select(notification_channels.c.fingerprint).where(notification_channels.c.name == name)
+    if conn.execute(query).scalar_one_or_none() != fingerprint:
+        row = {"name": name, "fingerprint": fingerprint, "disabled_why": None, "next_at": 0.0}
+        upsert(conn, notification_channels, [row])
+
+
+def note_channel(conn: Connection, name: str, **values: object) -> None:
+    """Note what a sending has shown of a channel."""
+    conn.execute(sa.update(notification_channels).where(notification_channels.c.name == name).values(values))
+
+
+FAILED = ("failure", "timed_out", "startup_failure")
+DECISIVE = ("success", *FAILED)
+# A streak longer than this is told as this long.
+LONGEST_STREAK = 200
+
+
+def build(conn: Connection, run_id: int, attempt: int) -> Build | None:
+    """Return what is known of a run; None where it is not stored."""
+    names = (repositories.c.name.label("watched_name"), repositories.c.current_name)
+    query = sa.select(runs, *names, repositories.c.default_branch)
+    row = conn.execute(query.select_from(runs.join(repositories)).where(runs.c.id == run_id)).one_or_none()
+    if row is None:
+        return None
+    pull_request = (row.event or "").startswith("pull_request")
+    own = (row.head_repository or "").lower() in {
+        row.watched_name.lower(),
+        (row.current_name or row.watched_name).lower(),
+    }
+    before = _decisive_before(conn, row, attempt)
+    reds = next((place for place, conclusion in enumerate(before) if conclusion == "success"), len(before))
+    failed = row.conclusion in FAILED
+    author = row.actor or row.author
+    return Build(
+        row.repository_id, row.default_branch, own, pull_request, author, row.duration_seconds, row.run_number,
+        reds + failed, reds > 0,
+    )  # fmt: skip
+
+
+def _decisive_before(conn: Connection, row: Any, attempt: int) -> list[str]:
+    """Return the decisive conclusions before this attempt of its workflow and branch, newest first."""
+    is_pull_request = sa.func.coalesce(runs.c.event, "").startswith("pull_request")
+    same = [
+        runs.c.workflow_id == row.workflow_id,
+        runs.c.branch == row.branch,
+        runs.c.head_repository == row.head_repository,
+        is_pull_request if (row.event or "").startswith("pull_request") else sa.not_(is_pull_request),
+        runs.c.run_number < row.run_number,
+        runs.c.conclusion.in_(DECISIVE),
+        runs.c.deleted_at.is_(None),
+    ]
+    query = sa.select(runs.c.conclusion).where(*same).order_by(runs.c.run_number.desc()).limit(LONGEST_STREAK)
+    earlier = sa.select(attempts.c.conclusion).where(
+        attempts.c.run_id == row.id, attempts.c.run_attempt < attempt, attempts.c.conclusion.in_(DECISIVE)
+    )
+    own = list(conn.execute(earlier.order_by(attempts.c.run_attempt.desc())).scalars())
+    return own + list(conn.execute(query).scalars())

@@ -1,0 +1,50 @@
+"""Puts the parts of notifications together, as the job that dispatches and sends."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from pipemon.domain.events import Event
+from pipemon.ingest.apply import tell
+from pipemon.notify.channel import Channel
+from pipemon.notify.dispatch import Dispatch
+from pipemon.notify.outbox import Outbox
+from pipemon.store.engine import Database
+
+LOOK_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Telling:
+    """Dispatches and sends, in the process that holds the lease. `clock` is GitHub's time, for the age of events."""
+
+    db: Database
+    channels: Mapping[str, Channel]
+    clock: Callable[[], float]
+    max_age_seconds: int
+    _bell: threading.Event = field(default_factory=threading.Event)
+
+    def ring(self) -> None:
+        """Say that something waits."""
+        self._bell.set()
+
+    def job(self, guard: Callable[[Connection], None], goes_on: Callable[[], bool]) -> Callable[[], None]:
+        """Return the work of about a second, under the guard of the lease."""
+        recipients = {name: channel.recipient for name, channel in self.channels.items()}
+        dispatch = Dispatch(self.db, self.clock, recipients, self.max_age_seconds, guard)
+        outbox = Outbox(self.db, self.channels, time.time, guard, self._tell)
+
+        def work() -> None:
+            until = time.monotonic() + 0.95
+            while goes_on() and time.monotonic() < until:
+                if not (dispatch.step() + outbox.step()):
+                    self._bell.wait(LOOK_SECONDS)
+                    self._bell.clear()
+
+        return work
+
+    def _tell(self, conn: Connection, news: list[Event]) -> None:
+        tell(conn, lambda _: news, self.clock())

@@ -1,0 +1,100 @@
+"""The whole road on the real service: from GitHub's run to Slack's inbox, under kills."""
+
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipemon.simulator import Simulator
+from tests.flows.service import Service
+from tests.notify.inbox import Inbox
+
+SHOP = "octo-harbor/shop"
+
+
+@pytest.fixture
+def sim() -> Iterator[tuple[Simulator, str]]:
+    world = Simulator(size="empty", rate_limit=1_000_000)
+    with world.serve() as url:
+        yield world, url
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    with Inbox() as found:
+        yield found
+
+
+@pytest.fixture
+def service(sim: tuple[Simulator, str], inbox: Inbox, tmp_path: Path) -> Iterator[Service]:
+    settings = {"SLACK_WEBHOOK_URL": inbox.url, "OUTBOUND_ALLOW": "127.0.0.1,localhost"}
+    started = Service(tmp_path, sim[1], SHOP, settings)
+    yield started
+    started.kill()
+
+
+def headings(inbox: Inbox) -> list[str]:
+    return [post["blocks"][0]["text"]["text"] for post in inbox.posts]
+
+
+def fail(world: Simulator, branch: str = "main") -> int:
+    (run_id,) = world.add_runs(SHOP, seconds=0, branch=branch, event="push")
+    world.order("finish", SHOP, run=run_id, conclusion="failure")
+    return run_id
+
+
+def test_main_breaks_and_is_repaired(sim: tuple[Simulator, str], service: Service, inbox: Inbox) -> None:
+    service.start()
+    service.wait_for(lambda: service.get("/api/v1/pipeline/status").json()["data_state"] == "fresh")
+    run_id = fail(sim[0])
+    service.wait_for(lambda: len(inbox.posts) == 1)
+    assert headings(inbox)[0].endswith("failed on main")
+    assert f"/actions/runs/{run_id}" in str(inbox.posts[0]["blocks"][-1])
+    time.sleep(1.1)
+    sim[0].order("rerun", SHOP, run=run_id, seconds=1, conclusion="success")
+    service.wait_for(lambda: len(inbox.posts) == 2)
+    assert headings(inbox)[1].endswith("is repaired on main")
+    assert service.get("/api/v1/notifications/status").json()["successful_notifications_count"] == 2
+    log = service.get("/api/v1/events?types=notification_sent").json()["events"]
+    assert "secretpart" not in service.log()
+    assert len(log) in (0, 2)
+
+
+def through_kills(world: Simulator, service: Service, inbox: Inbox, kills: int) -> None:
+    """Break a branch of its own each time, kill at any moment; each is told once, or once more with the mark."""
+    rng = random.Random(1)
+    service.start()
+    service.wait_for(lambda: service.get("/api/v1/pipeline/status").json()["data_state"] == "fresh")
+    with sqlite3.connect(service.data_dir / "pipemon.sqlite3") as conn:
+        conn.execute("UPDATE notification_rules SET conditions = '[]'")
+    conn.close()
+    broken = []
+    for number in range(kills):
+        for part in range(2):
+            branch = f"topic-{number}-{part}"
+            fail(world, branch)
+            broken.append(branch)
+        time.sleep(rng.uniform(0.1, 3.0))
+        service.kill()
+        service.start()
+
+    def told() -> set[str]:
+        return {heading.rsplit(" on ", 1)[1] for heading in headings(inbox)}
+
+    service.wait_for(lambda: told() == set(broken), seconds=60 + 3 * kills)
+    time.sleep(2)
+    plain = [heading for heading in headings(inbox) if not heading.startswith("(possible repeat)")]
+    assert len(plain) == len(set(plain)), "a message was doubled without saying so"
+    print(f"{len(broken)} failures, {kills} kills: all told, {len(inbox.posts) - len(plain)} repeats, all marked")
+
+
+def test_D1_D2_D3_told_once_under_kills(sim: tuple[Simulator, str], service: Service, inbox: Inbox) -> None:
+    through_kills(sim[0], service, inbox, 5)
+
+
+@pytest.mark.proof
+def test_D1_D2_D3_full_two_hundred_kills(sim: tuple[Simulator, str], service: Service, inbox: Inbox) -> None:
+    through_kills(sim[0], service, inbox, 200)

@@ -1,0 +1,341 @@
+"""From the event log to an inbox, on both engines: told once, told right, never lost."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from pipemon.domain.addresses import Allowed
+from pipemon.domain.secrets import Secret
+from pipemon.ingest.apply import Batch, Sighting, apply
+from pipemon.notify.channels.slack import Slack
+from pipemon.notify.dispatch import GROUP_SECONDS, Dispatch
+from pipemon.notify.outbox import LEASE_SECONDS, Outbox
+from pipemon.notify.posting import poster
+from pipemon.outbound.client import Outbound
+from pipemon.store import notifications as store
+from pipemon.store import repositories, rules
+from pipemon.store.engine import Database
+from pipemon.store.schema_notifications import notification_state, notifications
+from tests.builders import a_run
+from tests.notify.inbox import Inbox
+
+NOW = 1_760_000_000
+SHOP = "octo/shop"
+
+
+class World:
+    """A database, an inbox, and the two that lead from one to the other, on a clock that is moved."""
+
+    def __init__(self, db: Database, inbox: Inbox) -> None:
+        self.db, self.inbox, self.now, self.number = db, inbox, float(NOW), 100
+        db.transact(lambda conn: repositories.watch(conn, [SHOP]))
+        self.restart()
+        self.dispatch.step()
+
+    def restart(self) -> None:
+        post = poster(Outbound(Allowed.of(["127.0.0.1"])))
+        self.channels = {"slack": Slack("slack", Secret(self.inbox.url), post)}
+        self.dispatch = Dispatch(self.db, lambda: self.now, {"slack": "slack …"}, 3600)
+        self.outbox = Outbox(self.db, self.channels, lambda: self.now)
+
+    def end(self, conclusion: str, branch: str = "main", historic: bool = False, **over: Any) -> Any:
+        """Let a run come and end."""
+        self.number += 1
+        end = int(self.now)
+        told = {"id": self.number, "run_number": self.number, "head_repository": SHOP, "event": "push", **over}
+        times = {"created_at": end - 60, "started_at": end - 60, "updated_at": end}
+        run = a_run(repository=SHOP, branch=branch, status="completed", conclusion=conclusion, **times, **told)
+        batch = Batch(1, live_since=None if historic else 0, runs=(Sighting(run),))
+        self.db.transact(lambda conn: apply(conn, batch, self.now))
+        return run
+
+    def settle(self, seconds: float = 20) -> list[str]:
+        """Let everything that is due be told; return the headings of the posts so far."""
+        for _ in range(int(seconds)):
+            while self.dispatch.step():
+                pass
+            self.outbox.step()
+            self.now += 1
+        return [text.split("\n")[0].split(" CI")[0] + " CI" + text.split(" CI")[1] for text in self.inbox.texts]
+
+    def states(self) -> list[str]:
+        with self.db.read() as conn:
+            return list(conn.execute(sa.select(notifications.c.state).order_by(notifications.c.id)).scalars())
+
+    def rows(self) -> list[Any]:
+        with self.db.read() as conn:
+            return list(conn.execute(sa.select(notifications).order_by(notifications.c.id)))
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    with Inbox() as found:
+        yield found
+
+
+@pytest.fixture
+def world(database: Database, inbox: Inbox) -> World:
+    return World(database, inbox)
+
+
+def titles(inbox: Inbox) -> list[str]:
+    return [post["blocks"][0]["text"]["text"] for post in inbox.posts if "blocks" in post]
+
+
+def test_a_fresh_install_pages_nobody(database: Database, inbox: Inbox) -> None:
+    database.transact(lambda conn: repositories.watch(conn, [SHOP]))
+    run = a_run(
+        repository=SHOP, status="completed", conclusion="failure", branch="main", head_repository=SHOP, event="push"
+    )
+    database.transact(lambda conn: apply(conn, Batch(1, None, runs=(Sighting(run),)), NOW))
+    world = World(database, inbox)
+    world.settle(3)
+    world.end("failure", historic=True)
+    world.settle(3)
+    assert inbox.posts == []
+
+
+def test_the_two_rules_that_everybody_has(world: World) -> None:
+    with world.db.read() as conn:
+        found = rules.list_rules(conn)
+    assert [(rule.name, rule.trigger_events, rule.channels) for rule in found] == [
+        ("Build Failures", ["build_failed", "build_timeout"], ["slack"]),
+        ("Deployment Success", ["deployment_success"], ["slack"]),
+    ]
+
+
+def test_one_message_when_main_breaks_and_one_when_it_is_repaired(world: World, inbox: Inbox) -> None:
+    world.end("success")
+    world.end("failure")
+    world.settle(3)
+    world.end("success")
+    world.settle(3)
+    world.end("success")
+    world.settle(3)
+    assert titles(inbox) == ["🔴 CI failed on main", "🟢 CI is repaired on main"]
+
+
+def test_N3_further_failures_are_told_together_once_an_interval(world: World, inbox: Inbox) -> None:
+    for _ in range(30):
+        world.end("failure")
+        world.settle(2)
+    assert titles(inbox) == ["🔴 CI failed on main"]
+    world.now += GROUP_SECONDS
+    world.settle(3)
+    assert titles(inbox)[1:] == ["🔴 CI failed on main: 29 more"]
+    with world.db.read() as conn:
+        sent = conn.execute(sa.select(sa.func.sum(notifications.c.represents)).where(notifications.c.state == "sent"))
+        assert sent.scalar_one() == 30
+
+
+def test_N4_who_was_not_told_that_it_broke_is_not_told_of_the_repair(world: World, inbox: Inbox) -> None:
+    world.end("failure", historic=True)
+    world.end("success")
+    world.settle(5)
+    assert inbox.posts == []
+
+
+def test_N4_flapping_opens_and_closes_each_time(world: World, inbox: Inbox) -> None:
+    for _ in range(5):
+        world.end("failure")
+        world.settle(2)
+        world.end("success")
+        world.settle(2)
+    assert len(titles(inbox)) == 10
+    assert titles(inbox)[::2] == ["🔴 CI failed on main"] * 5
+
+
+def test_a_rerun_that_succeeds_closes_it_too(world: World, inbox: Inbox) -> None:
+    run = world.end("failure")
+    world.settle(2)
+    again = replace(run, run_attempt=2, conclusion="success", updated_at=int(world.now), started_at=int(world.now) - 9)
+    world.db.transact(lambda conn: apply(conn, Batch(1, 0, runs=(Sighting(again),)), world.now))
+    world.settle(2)
+    assert titles(inbox) == ["🔴 CI failed on main", "🟢 CI is repaired on main"]
+
+
+def test_other_branches_forks_and_pull_requests_are_not_main(world: World, inbox: Inbox) -> None:
+    world.end("failure", branch="topic")
+    world.end("failure", head_repository="evil/shop")
+    world.end("failure", event="pull_request")
+    world.settle(3)
+    assert inbox.posts == []
+
+
+def test_what_is_too_old_is_told_to_nobody(world: World, inbox: Inbox) -> None:
+    world.end("failure")
+    world.now += 3700
+    world.settle(3)
+    assert inbox.posts == []
+
+
+def test_D2_what_was_decided_before_a_restart_is_sent_after_it(world: World, inbox: Inbox) -> None:
+    world.end("failure")
+    world.dispatch.step()
+    world.restart()
+    world.settle(2)
+    assert len(inbox.posts) == 1
+
+
+def test_D1_a_crash_before_the_commit_leaves_neither_rows_nor_cursor(world: World, inbox: Inbox) -> None:
+    world.end("failure")
+
+    def torn(conn: sa.Connection) -> None:
+        world.dispatch._decide(conn)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        world.db.transact(torn)
+    assert world.states() == []
+    world.settle(2)
+    assert len(inbox.posts) == 1
+
+
+def test_D3_a_crash_between_sending_and_recording_is_repeated_and_says_so(world: World, inbox: Inbox) -> None:
+    world.end("failure")
+    world.dispatch.step()
+    world.outbox._db = world.db
+    claimed = world.db.transact(lambda conn: store.claim(conn, "slack", world.now, LEASE_SECONDS))
+    assert claimed is not None
+    world.channels["slack"].send(
+        __import__("pipemon.notify.message", fromlist=["Message"]).Message.from_json(claimed.message)
+    )
+    world.restart()
+    world.settle(5)
+    assert len(inbox.posts) == 1, "the lease is not over"
+    world.now += LEASE_SECONDS
+    world.settle(3)
+    assert len(inbox.posts) == 2
+    assert inbox.texts[1].startswith("(possible repeat) ")
+    (row,) = world.rows()
+    assert (row.state, bool(row.possible_duplicate)) == ("sent", True)
+
+
+def test_D4_a_wait_is_kept_over_a_restart(world: World, inbox: Inbox) -> None:
+    inbox.script = lambda number, body: (429, "", {"Retry-After": "40"}) if number == 0 else (200, "ok", {})
+    world.end("failure")
+    world.settle(3)
+    world.restart()
+    world.settle(35)
+    assert len(inbox.posts) == 1
+    world.settle(5)
+    assert (len(inbox.posts), world.states()) == (2, ["sent"])
+
+
+def test_D5_a_lost_answer_is_uncertain_and_an_error_is_not(world: World, inbox: Inbox) -> None:
+    inbox.script = lambda number, body: [(500, "", {}), None, (200, "ok", {})][number]
+    world.end("failure")
+    world.settle(60)
+    assert [text.startswith("(possible repeat)") for text in inbox.texts] == [False, False, True]
+
+
+def test_D7_a_channel_that_is_gone_gets_nothing_more_and_can_be_replayed(world: World, inbox: Inbox) -> None:
+    inbox.script = lambda number, body: (404, "no_service", {})
+    for branch in ("main", "main"):
+        world.end("failure", branch=branch)
+    world.settle(5)
+    world.end("success")
+    world.settle(60)
+    assert len(inbox.posts) == 1
+    with world.db.read() as conn:
+        (known,) = store.list_channels(conn)
+    assert "no_service" in known.disabled_why
+    inbox.script = lambda number, body: (200, "ok", {})
+    world.db.transact(lambda conn: store.note_channel(conn, "slack", disabled_why=None))
+    assert world.db.transact(lambda conn: store.replay(conn, "slack", world.now)) >= 1
+    world.now += GROUP_SECONDS
+    world.settle(20)
+    assert "dead" not in world.states()
+    assert len(inbox.posts) > 1
+
+
+def test_D7_new_settings_make_a_channel_new(world: World, inbox: Inbox) -> None:
+    world.settle(1)
+    world.db.transact(lambda conn: store.note_channel(conn, "slack", disabled_why="gone"))
+    world.restart()
+    world.settle(1)
+    with world.db.read() as conn:
+        assert store.list_channels(conn)[0].disabled_why == "gone"
+    world.db.transact(lambda conn: store.know_channel(conn, "slack", "another address"))
+    with world.db.read() as conn:
+        assert store.list_channels(conn)[0].disabled_why is None
+
+
+def test_D9_a_message_that_is_never_taken_holds_nobody_up(world: World, inbox: Inbox) -> None:
+    inbox.script = lambda number, body: (400, "invalid_payload", {}) if "poison" in body["text"] else (200, "ok", {})
+    change = {"conditions": []}
+    with world.db.read() as conn:
+        first = rules.list_rules(conn)[0]
+    world.db.transact(lambda conn: rules.change_rule(conn, first, change, NOW))
+    for number in range(10):
+        world.end("failure", branch="poison" if number == 3 else f"b{number}")
+    world.settle(30)
+    assert world.states().count("sent") == 9
+    assert world.states().count("dead") == 1
+
+
+def test_N5_a_first_word_goes_before_a_storm_s_summaries(world: World) -> None:
+    for number in range(5):
+        intent = store.Intent(f"s{number}", "slack", "x", "summary", "{}", "x", NOW, NOW)
+        world.db.transact(lambda conn, one=intent: store.add(conn, one))
+    quiet = store.Intent("quiet", "slack", "x", "opener", "{}", "quiet", NOW, NOW)
+    world.db.transact(lambda conn: store.add(conn, quiet))
+    claimed = world.db.transact(lambda conn: store.claim(conn, "slack", NOW + 1, 30))
+    assert claimed is not None
+    assert claimed.id == 6
+
+
+def test_N3_no_faster_than_one_a_second(world: World, inbox: Inbox) -> None:
+    with world.db.read() as conn:
+        first = rules.list_rules(conn)[0]
+    world.db.transact(lambda conn: rules.change_rule(conn, first, {"conditions": []}, NOW))
+    for number in range(5):
+        world.end("failure", branch=f"b{number}")
+    while world.dispatch.step():
+        pass
+    for _ in range(20):
+        world.outbox.step()
+    assert len(inbox.posts) == 1
+
+
+def test_N6_a_mute_is_kept_with_its_reason_and_ends(world: World, inbox: Inbox) -> None:
+    mute = {"mutes": [{"branch": "main", "until": NOW + 50, "reason": "release day"}]}
+    world.db.transact(lambda conn: rules.set_settings(conn, mute))
+    world.end("failure")
+    world.settle(3)
+    assert (inbox.posts, world.states()) == ([], ["suppressed"])
+    assert "release day" in world.rows()[0].why
+    world.now += 60
+    world.end("failure")
+    world.settle(3)
+    assert len(inbox.posts) == 1
+
+
+def test_a_rule_for_a_channel_that_is_not_there_says_so(world: World) -> None:
+    with world.db.read() as conn:
+        first = rules.list_rules(conn)[0]
+    world.db.transact(lambda conn: rules.change_rule(conn, first, {"channels": ["pager"]}, NOW))
+    world.end("failure")
+    world.settle(2)
+    assert [(row.state, row.why) for row in world.rows()] == [("suppressed", "there is no channel pager")]
+
+
+def test_A4_of_two_changes_at_once_one_is_refused(world: World) -> None:
+    with world.db.read() as conn:
+        first = rules.list_rules(conn)[0]
+    change = world.db.transact
+    assert change(lambda conn: rules.change_rule(conn, first, {"name": "one"}, NOW)) is not None
+    assert change(lambda conn: rules.change_rule(conn, first, {"name": "two"}, NOW)) is None
+
+
+def test_a_log_that_was_restored_is_not_told_again(world: World, inbox: Inbox) -> None:
+    world.end("failure")
+    world.settle(2)
+    world.db.transact(lambda conn: conn.execute(sa.update(notification_state).values(epoch="another")))
+    world.settle(3)
+    assert len(inbox.posts) == 1
+    assert json.loads(world.rows()[0].message)["severity"] == "bad"
