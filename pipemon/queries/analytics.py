@@ -1,13 +1,14 @@
 """The two answers that are about all of a window: its overview and its trends."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
-from pipemon.analytics.incidents import Recovery
+from pipemon.analytics.incidents import Recovery, mean_by_period
 from pipemon.analytics.trends import Group, Point, base_seconds, gather
 from pipemon.queries import incidents
 from pipemon.queries.freshness import AsOf
+from pipemon.queries.incidents import Incident
 from pipemon.queries.runs import AUTHOR
 from pipemon.queries.scope import COMPLETED, Query, Scope, where
 from pipemon.queries.window import Basis, Tally, Window, basis, coverage, read_groups, tally
@@ -84,6 +85,37 @@ class Trends:
     duration: tuple[Point, ...]
     granularity: str
     as_of: AsOf
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIncident(Incident):
+    """An incident that is not over, and how long it has lasted."""
+
+    age_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recoveries:
+    """What `/analytics/mttr` and `/analytics/incidents` tell. Times to recovery in seconds."""
+
+    basis: Basis
+    recovery: Recovery
+    weekly: tuple[Point, ...]
+    incidents: tuple[Incident, ...]
+    total_failures: int
+    as_of: AsOf
+
+    @property
+    def total_incidents(self) -> int:
+        """How many incidents there are, recovered and open."""
+        return len(self.incidents)
+
+    @property
+    def open_incidents(self) -> tuple[OpenIncident, ...]:
+        """Those that are not over, with their age at the end of the window."""
+        end = self.as_of.timestamp
+        found = (one for one in self.incidents if one.recovered_at is None)
+        return tuple(OpenIncident(**asdict(one), age_seconds=end - one.started_at) for one in found)
 
 
 def compare(now: Numbers, before: Numbers) -> Changes:
@@ -171,3 +203,19 @@ def _most_frequent(db: Database, scope: Scope, column: sa.ColumnElement[str]) ->
     )
     rows = db.heavy(query.order_by(sa.func.count().desc(), column).limit(1))
     return str(rows[0][0]) if rows else None
+
+
+def recovery(db: Database, window: Window) -> Recoveries:
+    """Return the incidents of the window, and how soon the recovered ones recovered."""
+    groups = read_groups(db, window.scope)
+    found = incidents.list_in(db, window.scope)
+    closed = [(one.recovered_at, one.seconds) for one in found if one.recovered_at is not None]
+    weeks = mean_by_period([(at, seconds or 0) for at, seconds in closed], window.starts_of("weekly"))
+    return Recoveries(
+        basis=basis(db, window, groups),
+        recovery=incidents.recovery_of(found),
+        weekly=tuple(weeks),
+        incidents=tuple(found),
+        total_failures=tally(groups).failed,
+        as_of=window.as_of,
+    )

@@ -111,8 +111,8 @@ class Definitions(fields.Dict):
 class Nothing(fields.Raw):
     """A field of which nothing is known yet: null."""
 
-    def __init__(self) -> None:
-        super().__init__(attribute="basis", dump_only=True, **MAYBE)
+    def __init__(self, attribute: str = "basis") -> None:
+        super().__init__(attribute=attribute, dump_only=True, **MAYBE)
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> None:
         return None
