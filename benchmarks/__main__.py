@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import backfill, day, http, live, memory, poll, webhooks, writes
+from benchmarks import analytics, backfill, day, http, live, memory, poll, webhooks, writes
 from benchmarks.report import Figure
 
 ALL: dict[str, Callable[[], list[Figure]]] = {
@@ -17,6 +17,7 @@ ALL: dict[str, Callable[[], list[Figure]]] = {
     "memory": memory.measure,
     "webhooks": webhooks.measure,
     "live": live.measure,
+    "analytics": analytics.measure,
 }
 
 

@@ -17,6 +17,7 @@ from pipemon.api.schemas.scope import to_scope
 from pipemon.api.services import as_of, services
 from pipemon.domain.times import format_time
 from pipemon.queries import analytics
+from pipemon.queries import comparison as workflows
 from pipemon.queries import tables as queries
 from pipemon.queries.window import DAY_SECONDS, UTC, Window
 
@@ -121,6 +122,6 @@ def failures(wanted: dict[str, Any]) -> queries.Failures:
 @bp.takes(arguments.TableArguments)
 @bp.returns(tables.Comparison)
 @bp.also(200, **AS_CSV)
-def comparison(wanted: dict[str, Any]) -> queries.Comparison | Response:
+def comparison(wanted: dict[str, Any]) -> workflows.Comparison | Response:
     """Show the workflows side by side."""
-    return as_asked(wanted, queries.comparison(services().db, to_window(wanted)), tables.Comparison, "workflows")
+    return as_asked(wanted, workflows.comparison(services().db, to_window(wanted)), tables.Comparison, "workflows")

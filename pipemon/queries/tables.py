@@ -1,13 +1,13 @@
-"""Runs of a window side by side: what failed and where, how long things took, one workflow beside the other."""
+"""What failed in a window and where, and what took long."""
 
 from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
-from pipemon.analytics.stats import Summary, percentile, rate, summarize
+from pipemon.analytics.stats import Summary, rate, summarize
 from pipemon.analytics.trends import Point, base_seconds, gather
-from pipemon.domain.runs import FAILED, is_decisive
+from pipemon.domain.runs import FAILED
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.runs import AUTHOR
 from pipemon.queries.scope import COMPLETED, HAS_FAILED, IS_DECISIVE, SUCCEEDED, Query, Scope, where
@@ -89,28 +89,6 @@ class Performance:
     as_of: AsOf
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowRow:
-    """One workflow: how its runs of the window ended, and how long the decisive ones took. Seconds."""
-
-    id: int
-    name: str
-    repository: str
-    tally: Tally
-    p95_seconds: float | None
-    queue_seconds: float | None
-    scope: Scope
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What `/analytics/workflows/comparison` tells, the workflow with the most runs first."""
-
-    basis: Basis
-    workflows: tuple[WorkflowRow, ...]
-    as_of: AsOf
-
-
 def failures(db: Database, window: Window) -> Failures:
     """Return what failed in the window, and how often beside what succeeded."""
     starts = window.starts
@@ -143,48 +121,6 @@ def performance(db: Database, window: Window) -> Performance:
         jobs=_slowest_jobs(db, window.scope),
         as_of=window.as_of,
     )
-
-
-def comparison(db: Database, window: Window) -> Comparison:
-    """Return the workflows of the window side by side; a workflow is its id, whatever it was called when."""
-    names = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
-    found: dict[tuple[int, int], list[tuple[Any, ...]]] = {}
-    keys = (runs.c.repository_id, runs.c.workflow_id, runs.c.conclusion, runs.c.duration_seconds)
-    query: Query = sa.select(*keys, sa.func.count()).where(COMPLETED, *where(window.scope)).group_by(*keys)
-    for repository_id, workflow_id, *row in db.heavy(query):
-        found.setdefault((workflow_id, repository_id), []).append(tuple(row))
-    queues = _queues(db, window.scope)
-    rows = [_workflow(window.scope, key, names.get(key[0]), found[key], queues.get(key[0])) for key in found]
-    rows.sort(key=lambda row: (-row.tally.total, row.name, row.id))
-    return Comparison(basis(db, window, read_groups(db, window.scope)), tuple(rows), window.as_of)
-
-
-def _workflow(
-    scope: Scope, key: tuple[int, int], name: str | None, rows: list[tuple[Any, ...]], queue: float | None
-) -> WorkflowRow:
-    timed = [(seconds, n) for end, seconds, n in rows if is_decisive(end) and seconds is not None]
-    whole = Tally(
-        sum(n for _, _, n in rows),
-        sum(n for end, _, n in rows if end == "success"),
-        sum(n for end, _, n in rows if end in FAILED),
-        sum(n for _, n in timed),
-        sum(seconds * n for seconds, n in timed),
-    )
-    own = replace(scope, workflow=str(key[0]))
-    return WorkflowRow(
-        key[0], name or str(key[0]), scope.repositories[key[1]], whole, percentile(timed, 0.95), queue, own
-    )
-
-
-def _queues(db: Database, scope: Scope) -> dict[int, float | None]:
-    """Return the median queue time of each workflow's decisive runs."""
-    keys = (runs.c.workflow_id, runs.c.queue_seconds)
-    known = (COMPLETED, IS_DECISIVE, runs.c.queue_seconds.is_not(None))
-    query: Query = sa.select(*keys, sa.func.count()).where(*known, *where(scope)).group_by(*keys)
-    found: dict[int, list[tuple[float, int]]] = {}
-    for workflow_id, seconds, count in db.heavy(query):
-        found.setdefault(workflow_id, []).append((seconds, count))
-    return {workflow_id: percentile(counted, 0.5) for workflow_id, counted in found.items()}
 
 
 def _counted(db: Database, scope: Scope, column: sa.ColumnElement[int]) -> list[tuple[float, int]]:

@@ -1,6 +1,7 @@
 """Each number of `/analytics`, against the slow and obvious way over random rows, on both engines."""
 
 import itertools
+import math
 import random
 import statistics
 from collections import Counter, defaultdict
@@ -11,14 +12,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pipemon.queries import analytics, incidents, tables
+from pipemon.queries import analytics, comparison, incidents, tables
 from pipemon.queries.window import DAY_SECONDS, Window
 from pipemon.store.engine import Database
 from pipemon.store.schema import attempts, jobs, runs
 from tests.builders import T0
 from tests.queries.conftest import NOW, everything
 from tests.queries.worlds import FAILED, World, make_world
-from tests.rows import put
+from tests.rows import a_repository, a_run, put
 
 Row = dict[str, Any]
 SEEDS = range(3)
@@ -226,10 +227,30 @@ def slowest_first(row: Row) -> tuple[int, int]:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_comparison_equals_the_slow_way(database: Database, seed: int) -> None:
     world, _, _ = make(database, seed)
-    found = tables.comparison(database, window_of(database))
+    found = comparison.comparison(database, window_of(database))
     rows = completed(world)
     assert {one.id for one in found.workflows} == {row["workflow_id"] for row in rows}
     for one in found.workflows:
         own = [row for row in rows if row["workflow_id"] == one.id]
         assert (one.tally.total, one.tally.success_rate) == (len(own), percent(own, ["success"]))
         assert one.tally.mean_seconds == pytest.approx(mean_seconds(own))
+        assert one.p95_seconds == pytest.approx(slow_percentile(own, "duration_seconds", 0.95))
+        assert one.queue_seconds == pytest.approx(slow_percentile(own, "queue_seconds", 0.5))
+
+
+def slow_percentile(rows: Iterable[Row], name: str, fraction: float) -> float | None:
+    known = sorted(row[name] for row in decisive(rows) if row[name] is not None)
+    if not known:
+        return None
+    rank = fraction * (len(known) - 1)
+    low, high = known[math.floor(rank)], known[math.ceil(rank)]
+    return float(low + (high - low) * (rank - math.floor(rank)))
+
+
+def test_percentiles_of_one_and_of_two_runs(database: Database) -> None:
+    a_repository(database)
+    for workflow, seconds in ((1, [7]), (2, [10, 30]), (3, [None])):
+        for value in seconds:
+            a_run(database, workflow_id=workflow, duration_seconds=value)
+    found = comparison.comparison(database, Window(everything(database, created_from=0, created_to=T0), DAYS, NOW))
+    assert {one.id: one.p95_seconds for one in found.workflows} == {1: 7, 2: pytest.approx(29), 3: None}
