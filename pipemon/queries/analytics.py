@@ -1,6 +1,7 @@
 """The two answers that are about all of a window: its overview and its trends."""
 
 from dataclasses import asdict, dataclass
+from itertools import islice
 
 import sqlalchemy as sa
 
@@ -14,6 +15,8 @@ from pipemon.queries.scope import COMPLETED, Query, Scope, where
 from pipemon.queries.window import Basis, Tally, Window, basis, coverage, read_groups, tally
 from pipemon.store.engine import Database
 from pipemon.store.schema import attempts, runs
+
+MOST_LISTED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +104,25 @@ class Recoveries:
     basis: Basis
     recovery: Recovery
     weekly: tuple[Point, ...]
-    incidents: tuple[Incident, ...]
+    found: tuple[Incident, ...]
     total_failures: int
     as_of: AsOf
 
     @property
     def total_incidents(self) -> int:
         """How many incidents there are, recovered and open."""
-        return len(self.incidents)
+        return len(self.found)
+
+    @property
+    def incidents(self) -> tuple[Incident, ...]:
+        """The newest thousand; the times to recovery are of all."""
+        return self.found[:MOST_LISTED]
 
     @property
     def open_incidents(self) -> tuple[OpenIncident, ...]:
         """Those that are not over, with their age at the end of the window."""
         end = self.as_of.timestamp
-        found = (one for one in self.incidents if one.recovered_at is None)
+        found = islice((one for one in self.found if one.recovered_at is None), MOST_LISTED)
         return tuple(OpenIncident(**asdict(one), age_seconds=end - one.started_at) for one in found)
 
 
@@ -215,7 +223,7 @@ def recovery(db: Database, window: Window) -> Recoveries:
         basis=basis(db, window, groups),
         recovery=incidents.recovery_of(found),
         weekly=tuple(weeks),
-        incidents=tuple(found),
+        found=tuple(found),
         total_failures=tally(groups).failed,
         as_of=window.as_of,
     )

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from pipemon.queries import analytics
 from pipemon.store.schema import coverage
 from tests.api.analytics_shapes import ANALYTICS
 from tests.api.conftest import Api
@@ -88,6 +89,13 @@ def test_mttr(told: Api) -> None:
     assert all(one["age_minutes"] > 0 for one in found["open_incidents"])
     assert sum(point["n"] for point in found["weekly_mttr"]) == 1
     assert told.get(f"{BASE}/incidents")["incidents"] == found["failure_incidents"]
+
+
+def test_only_so_many_incidents_are_listed_and_all_are_counted(told: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analytics, "MOST_LISTED", 1)
+    found = told.get(f"{BASE}/mttr")
+    assert (len(found["failure_incidents"]), len(found["open_incidents"]), found["total_incidents"]) == (1, 1, 3)
+    assert found["overall_mttr_minutes"] == 60.0
 
 
 def test_failures(told: Api) -> None:
