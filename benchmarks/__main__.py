@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import backfill, day, http, live, logs, memory, poll, webhooks, writes
+from benchmarks import analytics, backfill, day, http, live, logs, memory, poll, webhooks, writes
 from benchmarks.report import Figure
 
 ALL: dict[str, Callable[[], list[Figure]]] = {
@@ -18,6 +18,7 @@ ALL: dict[str, Callable[[], list[Figure]]] = {
     "webhooks": webhooks.measure,
     "live": live.measure,
     "logs": logs.measure,
+    "analytics": analytics.measure,
 }
 
 

@@ -4,6 +4,7 @@ from flask import Flask
 
 from pipemon.api import (
     actions,
+    analytics,
     arguments,
     asyncapi,
     audit,
@@ -26,6 +27,11 @@ from pipemon.api.conditional import Conditional
 from pipemon.api.edge import Edge
 from pipemon.api.services import Services
 
+BLUEPRINTS = (
+    pipeline.bp, builds.bp, actions.bp, logs.bp, analytics.bp, notifications.bp, sending.bp, audit.bp, events.bp,
+    live.bp, webhooks.bp, system.bp,
+)  # fmt: skip
+
 
 def register(app: Flask, services: Services) -> None:
     """Give the application all its routes and guards, and put the cache and the outer door before it."""
@@ -36,19 +42,7 @@ def register(app: Flask, services: Services) -> None:
     app.url_map.merge_slashes = False
     app.url_map.converters["id"] = arguments.IdConverter
     api = openapi.make_api(app)
-    for blueprint in (
-        pipeline.bp,
-        builds.bp,
-        actions.bp,
-        logs.bp,
-        notifications.bp,
-        sending.bp,
-        audit.bp,
-        events.bp,
-        live.bp,
-        webhooks.bp,
-        system.bp,
-    ):
+    for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.bp)
     app.config["SOCK_SERVER_OPTIONS"] = {"thread_class": live.NoThread}

@@ -16,7 +16,7 @@ from pipemon.queries import detail, runs
 
 bp = Blueprint("builds", __name__, url_prefix="/api/v1/builds", description="Workflow runs")
 
-FILTERS = ("workflow", "branch", "event", "actor", "sha", "conclusion", "created_from", "created_to")
+FILTERS = ("workflow", "branch", "event", "actor", "sha", "conclusion", "created_from", "created_to", "result")
 
 
 @bp.get("")
@@ -30,7 +30,8 @@ def index(wanted: dict[str, Any]) -> tuple[runs.Page, dict[str, str]]:
     """List builds, newest first, with filters and pages."""
     names = tuple(wanted["repo"])
     per_page = wanted["per_page"] or services().settings.default_page_size
-    asked = to_scope(names, text=wanted["q"], **_by_status(wanted), **{name: wanted[name] for name in FILTERS})
+    filters = {name: wanted[name] for name in FILTERS} | {"pull_requests": wanted["include_pull_requests"]}
+    asked = to_scope(names, text=wanted["q"], **_by_status(wanted), **filters)
     page = runs.page(
         services().db, runs.Wanted(asked, wanted["page"], per_page, wanted["sort"] or "-started_at"), as_of(names)
     )

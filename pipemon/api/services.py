@@ -17,7 +17,7 @@ Health = Mapping[str, Mapping[str, str | None]]
 # Where nothing refreshes the snapshot, a request does so itself when it is older than this.
 MAX_AGE_SECONDS = 1.0
 # These tell of a window alone: nothing in them moves between two minutes.
-WINDOW_ONLY = ("/api/v1/pipeline/metrics",)
+WINDOW_ONLY = ("/api/v1/pipeline/metrics", "/api/v1/analytics")
 
 
 class SnapshotSource:
@@ -94,7 +94,7 @@ class Moment:
 
     def bucket_seconds(self, path: str, names: tuple[str, ...]) -> int:
         """Return the length of the time buckets of this path's answers about these repositories (none: all)."""
-        return 5 if freshness.reach(self.snapshot, names).running and path not in WINDOW_ONLY else 60
+        return 5 if freshness.reach(self.snapshot, names).running and not path.startswith(WINDOW_ONLY) else 60
 
     def as_of(self, path: str, names: tuple[str, ...]) -> AsOf:
         """Return up to when an answer of this path about these repositories is true."""

@@ -21,13 +21,15 @@ HAS_FAILED: Condition = runs.c.conclusion.in_(sorted(FAILED))
 IS_DECISIVE: Condition = sa.or_(SUCCEEDED, HAS_FAILED)
 COMPLETED: Condition = runs.c.status == "completed"
 
+OF_PULL_REQUEST: Condition = sa.func.coalesce(runs.c.event, "").startswith("pull_request")
+
 # A run of a branch of the repository itself: not of a fork's branch of that name, and not a pull request's.
 # Needs `repositories` in the FROM. A deleted fork has no head repository.
 ON_OWN_BRANCH: Condition = sa.and_(
     sa.func.lower(runs.c.head_repository).in_(
         [sa.func.lower(repositories.c.name), sa.func.lower(repositories.c.current_name)]
     ),
-    sa.not_(sa.func.coalesce(runs.c.event, "").startswith("pull_request")),
+    sa.not_(OF_PULL_REQUEST),
 )
 
 
@@ -37,7 +39,8 @@ class Scope:
 
     The window [created_from, created_to) is by `created_at`, in Unix seconds. `text` is looked for in name, branch and
     commit message; `outcome` is a conclusion that was asked for in the place of a status, beside `conclusion`.
-    `exclude_workflows` are the globs of EXCLUDE_WORKFLOWS.
+    `exclude_workflows` are the globs of EXCLUDE_WORKFLOWS. `result` is "failed" or "decisive"; `pull_requests` false
+    leaves out the runs of pull requests.
     """
 
     repositories: Mapping[int, str]
@@ -53,6 +56,8 @@ class Scope:
     outcome: str | None = None
     text: str | None = None
     exclude_workflows: Sequence[str] = field(default=())
+    result: str | None = None
+    pull_requests: bool = True
 
 
 def where(scope: Scope) -> list[Condition]:
@@ -70,6 +75,10 @@ def where(scope: Scope) -> list[Condition]:
         found.append(UNFINISHED)
     if scope.outcome is not None:
         found.append(runs.c.conclusion == scope.outcome)
+    if scope.result is not None:
+        found.append(HAS_FAILED if scope.result == "failed" else IS_DECISIVE)
+    if not scope.pull_requests:
+        found.append(sa.not_(OF_PULL_REQUEST))
     if scope.sha is not None:
         found.append(_has_sha(scope.sha))
     if scope.text is not None:

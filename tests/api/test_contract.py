@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.api.analytics_shapes import ANALYTICS
 from tests.api.conftest import Api
 from tests.api.shapes import check
 from tests.rows import T0, a_job, a_repository, a_run, a_workflow
@@ -107,6 +108,7 @@ SHAPES = {
     "/api/v1/events": EVENTS,
     "/": ROOT,
     "/health": HEALTH,
+    **ANALYTICS,
 }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates
 
 from pipemon.api.schemas.base import Answer
-from pipemon.api.schemas.fields import HERE, MAYBE, Cut, Hash, Moment, Text, Whole, Word
+from pipemon.api.schemas.fields import HERE, MAYBE, Cut, Hash, Moment, Text, TrueOrFalse, Whole, Word
 from pipemon.api.schemas.pipeline import AsOfAnswer
 from pipemon.api.schemas.scope import Repositories
 from pipemon.api.services import services
@@ -36,6 +36,8 @@ class BuildsArguments(Repositories):
     created_from = Moment(load_default=None, metadata={"type": "string", "format": "date-time"})
     created_to = Moment(load_default=None, metadata={"type": "string", "format": "date-time"})
     q = Text(load_default=None, metadata={"description": "Part of the name, the branch or the commit message."})
+    result = Word(("decisive", "failed"), load_default=None)
+    include_pull_requests = TrueOrFalse(load_default=True)
     sort = Word(SORT_WORDS, load_default="-started_at")
 
     @validates("per_page")

@@ -68,6 +68,15 @@ class Flag(fields.Boolean):
         return value
 
 
+class TrueOrFalse(fields.Boolean):
+    """true or false in a query, where all is text; and nothing that is taken for them."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if value not in ("true", "false"):
+            raise ValidationError("Not one of: true, false.")
+        return bool(value == "true")
+
+
 class Text(fields.String):
     """A short text without control characters. An empty one is none: `?branch=` asks for every branch."""
 

@@ -1,0 +1,172 @@
+"""What each number means: the one place. `docs/metrics.md` repeats it, and a test holds both together."""
+
+from dataclasses import dataclass
+
+WINDOW = "Builds created in the window [timestamp - lookback, timestamp)."
+NOT_DECISIVE = "Builds that are unfinished, cancelled, skipped, neutral, stale or waiting for action."
+UNKNOWN_DURATION = NOT_DECISIVE + " Builds of unknown duration."
+ATTEMPTS = "workflow run attempts"
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One number: over what it is taken (`counts`), what is not part of it, and whence it comes (`source`)."""
+
+    id: str
+    name: str
+    unit: str
+    formula: str
+    counts: str
+    leaves_out: str
+    source: str
+
+
+DEFINITIONS = (
+    Definition(
+        "builds.total",
+        "Builds",
+        "builds",
+        "number of completed builds",
+        WINDOW,
+        "Unfinished builds.",
+        "workflow runs",
+    ),
+    Definition(
+        "builds.failed",
+        "Failures",
+        "builds",
+        "builds that ended as failure, timed_out or startup_failure",
+        WINDOW,
+        NOT_DECISIVE,
+        "workflow runs",
+    ),
+    Definition(
+        "builds.per_day",
+        "Builds a day",
+        "builds per day",
+        "builds.total / days of the window",
+        WINDOW,
+        "Unfinished builds.",
+        "workflow runs",
+    ),
+    Definition(
+        "rate.success",
+        "Success rate",
+        "percent",
+        "succeeded / (succeeded + failed) x 100 of the latest attempts; 0 without any",
+        WINDOW,
+        NOT_DECISIVE,
+        "workflow runs",
+    ),
+    Definition(
+        "rate.failure",
+        "Failure rate",
+        "percent",
+        "failed / (succeeded + failed) x 100 of the latest attempts; 0 without any",
+        WINDOW,
+        NOT_DECISIVE,
+        "workflow runs",
+    ),
+    Definition(
+        "rate.success.first_attempt",
+        "Success rate of first attempts",
+        "percent",
+        "succeeded / (succeeded + failed) x 100 of the first attempts; null without any",
+        WINDOW,
+        NOT_DECISIVE + " First attempts that were never seen.",
+        ATTEMPTS,
+    ),
+    Definition(
+        "duration.mean",
+        "Average duration",
+        "minutes",
+        "mean, per build, of the last completion of a job that ran - run_started_at of the attempt",
+        WINDOW,
+        UNKNOWN_DURATION,
+        "jobs; updated_at of the run where they are not known",
+    ),
+    Definition(
+        "duration.median",
+        "Median duration",
+        "minutes",
+        "median of the durations, by linear interpolation between ranks, exact",
+        WINDOW,
+        UNKNOWN_DURATION,
+        "as duration.mean",
+    ),
+    Definition(
+        "duration.p95",
+        "95th percentile of the durations",
+        "minutes",
+        "95th percentile of the durations, by linear interpolation between ranks, exact",
+        WINDOW,
+        UNKNOWN_DURATION,
+        "as duration.mean",
+    ),
+    Definition(
+        "duration.extremes",
+        "Fastest and slowest build",
+        "minutes",
+        "smallest and largest of the durations",
+        WINDOW,
+        UNKNOWN_DURATION,
+        "as duration.mean",
+    ),
+    Definition(
+        "queue.run",
+        "Queue time of a build",
+        "minutes",
+        "earliest start of a job - run_started_at of the attempt; median and 95th percentile",
+        WINDOW,
+        NOT_DECISIVE + " Builds of which no job's start is known.",
+        "jobs",
+    ),
+    Definition(
+        "incident",
+        "Incident",
+        "incidents",
+        "one per red streak of a workflow on a branch: from the completion of the first failed attempt "
+        "to that of the next successful one, in the order of run number and attempt",
+        "Incidents that recovered in the window, and open ones that began in it.",
+        "Attempts that neither succeeded nor failed. Runs of pull requests have lines of their own.",
+        ATTEMPTS,
+    ),
+    Definition(
+        "mttr",
+        "Mean time to recovery",
+        "minutes",
+        "mean of how long the recovered incidents lasted; median and 90th percentile beside it; 0 without any",
+        "Incidents that recovered in the window.",
+        "Open incidents.",
+        "as incident",
+    ),
+    Definition(
+        "most_active",
+        "Most active branch and author",
+        "name",
+        "the one with the most completed builds; of equals, the first in the alphabet",
+        WINDOW,
+        "Unfinished builds.",
+        "workflow runs; the head commit's author, else the actor",
+    ),
+    Definition(
+        "jobs.slowest",
+        "Slowest jobs",
+        "minutes",
+        "mean of completed_at - started_at per workflow and job name, of the latest attempts",
+        "Jobs of the decisive builds of the window.",
+        "Jobs that were skipped or cancelled.",
+        "jobs",
+    ),
+    Definition(
+        "jobs.failing",
+        "Failing jobs",
+        "jobs",
+        "jobs that failed, per workflow and job name, of the latest attempts",
+        "Jobs of the failed builds of the window.",
+        "Jobs that neither succeeded nor failed.",
+        "jobs",
+    ),
+)
+
+IDS = frozenset(one.id for one in DEFINITIONS)

@@ -1,0 +1,74 @@
+"""The calendar of a trend: where its periods begin in a time zone, and how counts fall into them."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+GRANULARITIES = ("hourly", "daily", "weekly")
+HOUR_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Completed runs that were created in one stretch of time and ended alike. Seconds; `timed` have a duration."""
+
+    start: int
+    conclusion: str | None
+    count: int
+    timed: int = 0
+    seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One period of a trend. `timestamp` is its start; `value` is 0 where `n`, what it was made of, is 0."""
+
+    timestamp: int
+    value: float
+    n: int
+
+
+def period_starts(from_at: int, to_at: int, granularity: str, zone: ZoneInfo) -> list[int]:
+    """Return the starts of all periods that touch [from_at, to_at), in time order. Weeks begin on Monday.
+
+    Days and weeks begin at midnight of the zone, so a day of 23 or 25 hours is one day. Hours are those of its clock.
+    """
+    if granularity == "hourly":
+        return _hours(from_at, to_at, zone)
+    step = timedelta(days=1 if granularity == "daily" else 7)
+    day = datetime.fromtimestamp(from_at, zone).date()
+    if granularity == "weekly":
+        day -= timedelta(days=day.weekday())
+    starts = []
+    while (start := int(datetime.combine(day, time(), zone).timestamp())) < to_at:
+        starts.append(start)
+        day += step
+    return starts
+
+
+def _hours(from_at: int, to_at: int, zone: ZoneInfo) -> list[int]:
+    starts: list[int] = []
+    at = from_at
+    while at < to_at:
+        offset = datetime.fromtimestamp(at, UTC).astimezone(zone).utcoffset() or timedelta()
+        # Where the clock moves by half an hour, an hour may begin anew within one.
+        start = at - (at + int(offset.total_seconds())) % HOUR_SECONDS
+        starts.append(max(start, starts[-1] + 1) if starts else start)
+        at = start + HOUR_SECONDS
+    return starts
+
+
+def base_seconds(starts: Sequence[int]) -> int:
+    """Return the longest stretch, counted from 1970, that no start of a period cuts in two."""
+    return math.gcd(*starts) or 1
+
+
+def gather(groups: Iterable[Group], starts: Sequence[int]) -> list[list[Group]]:
+    """Return for each period the groups that began in it."""
+    periods: list[list[Group]] = [[] for _ in starts]
+    for group in groups:
+        periods[max(0, bisect_right(starts, group.start) - 1)].append(group)
+    return periods

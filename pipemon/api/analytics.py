@@ -1,0 +1,127 @@
+"""`/analytics`: numbers of a window of days, each with what it counted, what it left out, and the builds behind it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response
+
+from pipemon.analytics.definitions import DEFINITIONS, Definition
+from pipemon.api.arguments import Blueprint
+from pipemon.api.auth import scope
+from pipemon.api.csv import AS_CSV, as_asked, table_of
+from pipemon.api.schemas import analytics as shapes
+from pipemon.api.schemas import tables
+from pipemon.api.schemas import window as arguments
+from pipemon.api.schemas.scope import to_scope
+from pipemon.api.services import as_of, services
+from pipemon.domain.times import format_time
+from pipemon.queries import analytics
+from pipemon.queries import comparison as workflows
+from pipemon.queries import tables as queries
+from pipemon.queries.window import DAY_SECONDS, UTC, Window
+
+bp = Blueprint("analytics", __name__, url_prefix="/api/v1/analytics", description="Numbers that can be explained")
+
+TREND_NAMES = ["timestamp", "n", "success_rate", "failure_rate", "average_duration_minutes"]
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionList:
+    """What `/analytics/definitions` answers."""
+
+    definitions: Sequence[Definition]
+
+
+def to_window(wanted: Mapping[str, Any]) -> Window:
+    """Return the window that the arguments of `WindowArguments` ask for, up to now."""
+    names = tuple(wanted["repo"])
+    until, days = as_of(names), wanted["lookback_days"]
+    asked = to_scope(
+        names,
+        created_from=until.timestamp - days * DAY_SECONDS,
+        created_to=until.timestamp,
+        pull_requests=wanted["include_pull_requests"],
+        **{name: wanted[name] for name in ("branch", "workflow", "event")},
+    )
+    return Window(asked, days, until, wanted.get("tz") or UTC, wanted.get("granularity") or "daily")
+
+
+@bp.get("/definitions")
+@scope("read")
+@bp.returns(shapes.DefinitionList)
+def definitions() -> DefinitionList:
+    """List what each number means."""
+    return DefinitionList(DEFINITIONS)
+
+
+@bp.get("/overview")
+@scope("read")
+@bp.takes(arguments.WeekArguments)
+@bp.returns(shapes.AnalyticsOverview)
+def overview(wanted: dict[str, Any]) -> analytics.Overview:
+    """Show the numbers of a window, beside those of the window before."""
+    return analytics.overview(services().db, to_window(wanted))
+
+
+@bp.get("/trends")
+@scope("read")
+@bp.takes(arguments.TrendTableArguments)
+@bp.returns(shapes.Trends)
+@bp.also(200, **AS_CSV)
+def trends(wanted: dict[str, Any]) -> analytics.Trends | Response:
+    """Show how rates and durations went, by hour, day or week."""
+    found = analytics.trends(services().db, to_window(wanted))
+    if wanted["format"] != "csv":
+        return found
+    lines = zip(found.success, found.failure, found.duration, strict=True)
+    rows = ((format_time(a.timestamp), a.n, a.value, b.value, c.value) for a, b, c in lines)
+    return table_of(TREND_NAMES, (dict(zip(TREND_NAMES, row, strict=True)) for row in rows), "trends")
+
+
+@bp.get("/mttr")
+@scope("read")
+@bp.takes(arguments.ZonedTableArguments)
+@bp.returns(tables.Recovery)
+@bp.also(200, **AS_CSV)
+def mttr(wanted: dict[str, Any]) -> analytics.Recoveries | Response:
+    """Show how soon red branches recovered, and which are red."""
+    return as_asked(wanted, analytics.recovery(services().db, to_window(wanted)), tables.Recovery, "failure_incidents")
+
+
+@bp.get("/incidents")
+@scope("read")
+@bp.takes(arguments.TableArguments)
+@bp.returns(tables.IncidentList)
+@bp.also(200, **AS_CSV)
+def incidents(wanted: dict[str, Any]) -> analytics.Recoveries | Response:
+    """List the red streaks that recovered in the window, and those that began in it and are open."""
+    return as_asked(wanted, analytics.recovery(services().db, to_window(wanted)), tables.IncidentList, "incidents")
+
+
+@bp.get("/performance")
+@scope("read")
+@bp.takes(arguments.ZonedArguments)
+@bp.returns(tables.Performance)
+def performance(wanted: dict[str, Any]) -> queries.Performance:
+    """Show how long builds took and waited, and what took longest."""
+    return queries.performance(services().db, to_window(wanted))
+
+
+@bp.get("/failures")
+@scope("read")
+@bp.takes(arguments.ZonedArguments)
+@bp.returns(tables.Failures)
+def failures(wanted: dict[str, Any]) -> queries.Failures:
+    """Show what failed: by branch, by author, by job."""
+    return queries.failures(services().db, to_window(wanted))
+
+
+@bp.get("/workflows/comparison")
+@scope("read")
+@bp.takes(arguments.TableArguments)
+@bp.returns(tables.Comparison)
+@bp.also(200, **AS_CSV)
+def comparison(wanted: dict[str, Any]) -> workflows.Comparison | Response:
+    """Show the workflows side by side."""
+    return as_asked(wanted, workflows.comparison(services().db, to_window(wanted)), tables.Comparison, "workflows")

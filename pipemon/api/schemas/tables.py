@@ -1,0 +1,201 @@
+"""The shapes of what lists runs, jobs, workflows and incidents of a window side by side."""
+
+from marshmallow import fields
+
+from pipemon.api.schemas.analytics import Point
+from pipemon.api.schemas.base import Answer
+from pipemon.api.schemas.fields import HERE, MAYBE, Cut, Minutes, Moment
+from pipemon.api.schemas.window import BuildsUrl, Definitions, Nothing, Unavailable, WindowAnswer
+
+
+class Incident(Answer):
+    failure_id = fields.Integer(**HERE)
+    failure_time = Moment(attribute="started_at", **HERE)
+    recovery_time = Moment(attribute="recovered_at", **MAYBE)
+    recovery_minutes = Minutes(attribute="seconds", **MAYBE)
+    branch = fields.String(**MAYBE)
+    commit_sha = Cut(7, attribute="sha", **MAYBE)
+    author = fields.String(**MAYBE)
+    workflow = fields.String(**MAYBE)
+    workflow_id = fields.Integer(**HERE)
+    repository = fields.String(**HERE)
+    pull_request = fields.Boolean(**HERE)
+    failures = fields.Integer(**HERE)
+    last_green = fields.Integer(**MAYBE)
+    recovered_by = fields.Integer(**MAYBE)
+
+
+class OpenIncident(Incident):
+    age_minutes = Minutes(attribute="age_seconds", **HERE)
+
+
+class Recovery(WindowAnswer):
+    """What `/analytics/mttr` answers."""
+
+    overall_mttr_minutes = Minutes(attribute="recovery.mean", empty=0, **HERE)
+    median_minutes = Minutes(attribute="recovery.median", **MAYBE)
+    p90_minutes = Minutes(attribute="recovery.p90", **MAYBE)
+    weekly_mttr = fields.List(fields.Nested(Point), attribute="weekly", **HERE)
+    failure_incidents = fields.List(fields.Nested(Incident), attribute="incidents", **HERE)
+    open_incidents = fields.List(fields.Nested(OpenIncident), **HERE)
+    total_failures = fields.Integer(**HERE)
+    total_incidents = fields.Integer(**HERE)
+    tz = fields.String(attribute="basis.window.zone.key", **HERE)
+    definitions = Definitions(
+        overall_mttr_minutes="mttr",
+        median_minutes="mttr",
+        p90_minutes="mttr",
+        weekly_mttr="mttr",
+        failure_incidents="incident",
+        open_incidents="incident",
+        total_failures="builds.failed",
+        total_incidents="incident",
+    )
+
+
+class IncidentList(WindowAnswer):
+    incidents = fields.List(fields.Nested(Incident), **HERE)
+    open_incidents = fields.List(fields.Nested(OpenIncident), **HERE)
+    total_incidents = fields.Integer(**HERE)
+    definitions = Definitions(incidents="incident", open_incidents="incident", total_incidents="incident")
+
+
+class BranchShare(Answer):
+    branch = fields.String(attribute="name", **HERE)
+    total_builds = fields.Integer(attribute="total", **HERE)
+    failures = fields.Integer(attribute="failed", **HERE)
+    failure_rate = fields.Float(**HERE)
+    builds_url = BuildsUrl("failed", attribute="scope", **HERE)
+
+
+class AuthorShare(Answer):
+    author = fields.String(attribute="name", **HERE)
+    total_builds = fields.Integer(attribute="total", **HERE)
+    failures = fields.Integer(attribute="failed", **HERE)
+    failure_rate = fields.Float(**HERE)
+
+
+class FailedBuild(Answer):
+    build_id = fields.Integer(attribute="id", **HERE)
+    conclusion = fields.String(**HERE)
+    branch = fields.String(**MAYBE)
+    commit_sha = Cut(7, attribute="sha", **MAYBE)
+    commit_message = Cut(200, **MAYBE)
+    author = fields.String(**MAYBE)
+    failed_at = Moment(attribute="completed_at", **MAYBE)
+    duration_minutes = Minutes(attribute="duration_seconds", **MAYBE)
+    url = fields.String(**MAYBE)
+    repository = fields.String(**HERE)
+
+
+class FailingJob(Answer):
+    repository = fields.String(**HERE)
+    workflow = fields.String(**HERE)
+    name = fields.String(**HERE)
+    failures = fields.Integer(attribute="failed", **HERE)
+    n = fields.Integer(**HERE)
+
+
+class Failures(WindowAnswer):
+    total_failures = fields.Integer(attribute="tally.failed", **HERE)
+    failure_rate = fields.Float(attribute="tally.failure_rate", **HERE)
+    failure_by_branch = fields.List(fields.Nested(BranchShare), attribute="by_branch", **HERE)
+    failure_by_author = fields.List(fields.Nested(AuthorShare), attribute="by_author", **HERE)
+    recent_failures = fields.List(fields.Nested(FailedBuild), attribute="recent", **HERE)
+    failure_trend = fields.List(fields.Nested(Point), attribute="trend", **HERE)
+    failing_jobs = fields.List(fields.Nested(FailingJob), attribute="jobs", **HERE)
+    tz = fields.String(attribute="basis.window.zone.key", **HERE)
+    failing_steps = Nothing()
+    flaky_jobs = Nothing()
+    signatures = Nothing()
+    unavailable = Unavailable("Not evaluated yet.", "failing_steps", "flaky_jobs", "signatures")
+    definitions = Definitions(
+        total_failures="builds.failed",
+        failure_rate="rate.failure",
+        failure_by_branch="rate.failure",
+        failure_by_author="rate.failure",
+        recent_failures="builds.failed",
+        failure_trend="rate.failure",
+        failing_jobs="jobs.failing",
+    )
+
+
+class SlowBuild(Answer):
+    build_id = fields.Integer(attribute="id", **HERE)
+    duration_minutes = Minutes(attribute="duration_seconds", **HERE)
+    branch = fields.String(**MAYBE)
+    commit_sha = Cut(7, attribute="sha", **MAYBE)
+    completed_at = Moment(**MAYBE)
+    url = fields.String(**MAYBE)
+    repository = fields.String(**HERE)
+
+
+class SlowJob(Answer):
+    repository = fields.String(**HERE)
+    workflow = fields.String(**HERE)
+    name = fields.String(**HERE)
+    average_minutes = Minutes(attribute="seconds", **HERE)
+    n = fields.Integer(**HERE)
+
+
+class Queue(Answer):
+    n = fields.Integer(**HERE)
+    median = Minutes(**MAYBE)
+    p95 = Minutes(**MAYBE)
+
+
+class Performance(WindowAnswer):
+    average_duration_minutes = Minutes(attribute="durations.mean", empty=0, **HERE)
+    median_duration_minutes = Minutes(attribute="durations.median", empty=0, **HERE)
+    p95_duration_minutes = Minutes(attribute="durations.p95", empty=0, **HERE)
+    fastest_build_minutes = Minutes(attribute="durations.smallest", empty=0, **HERE)
+    slowest_build_minutes = Minutes(attribute="durations.largest", empty=0, **HERE)
+    duration_trend = fields.List(fields.Nested(Point), attribute="trend", **HERE)
+    bottlenecks = fields.List(fields.Nested(SlowBuild), attribute="slowest", **HERE)
+    queue_minutes = fields.Nested(Queue, attribute="queue", **HERE)
+    slowest_jobs = fields.List(fields.Nested(SlowJob), attribute="jobs", **HERE)
+    tz = fields.String(attribute="basis.window.zone.key", **HERE)
+    slowest_steps = Nothing()
+    regressions = Nothing()
+    unavailable = Unavailable("Not evaluated yet.", "slowest_steps", "regressions")
+    definitions = Definitions(
+        average_duration_minutes="duration.mean",
+        median_duration_minutes="duration.median",
+        p95_duration_minutes="duration.p95",
+        fastest_build_minutes="duration.extremes",
+        slowest_build_minutes="duration.extremes",
+        duration_trend="duration.mean",
+        bottlenecks="duration.extremes",
+        queue_minutes="queue.run",
+        slowest_jobs="jobs.slowest",
+    )
+
+
+class Workflow(Answer):
+    workflow_name = fields.String(attribute="name", **HERE)
+    workflow_id = fields.Integer(attribute="id", **HERE)
+    repository = fields.String(**HERE)
+    total_runs = fields.Integer(attribute="tally.total", **HERE)
+    success_rate = fields.Float(attribute="tally.success_rate", **HERE)
+    average_duration_minutes = Minutes(attribute="tally.mean_seconds", empty=0, **HERE)
+    successful_runs = fields.Integer(attribute="tally.succeeded", **HERE)
+    failed_runs = fields.Integer(attribute="tally.failed", **HERE)
+    p95_duration_minutes = Minutes(attribute="p95_seconds", **MAYBE)
+    queue_minutes = Minutes(attribute="queue_seconds", **MAYBE)
+    builds_url = BuildsUrl(attribute="scope", **HERE)
+    billable_minutes = Nothing("id")
+    estimated_cost = Nothing("id")
+
+
+class Comparison(WindowAnswer):
+    workflows = fields.List(fields.Nested(Workflow), **HERE)
+    unavailable = Unavailable("Not evaluated yet.", "billable_minutes", "estimated_cost")
+    definitions = Definitions(
+        total_runs="builds.total",
+        success_rate="rate.success",
+        average_duration_minutes="duration.mean",
+        successful_runs="builds.total",
+        failed_runs="builds.failed",
+        p95_duration_minutes="duration.p95",
+        queue_minutes="queue.run",
+    )

@@ -1,0 +1,229 @@
+"""The two answers that are about all of a window: its overview and its trends."""
+
+from dataclasses import asdict, dataclass
+from itertools import islice
+
+import sqlalchemy as sa
+
+from pipemon.analytics.incidents import Recovery, mean_by_period
+from pipemon.analytics.trends import Group, Point, base_seconds, gather
+from pipemon.queries import incidents
+from pipemon.queries.freshness import AsOf
+from pipemon.queries.incidents import Incident
+from pipemon.queries.runs import AUTHOR
+from pipemon.queries.scope import COMPLETED, Query, Scope, where
+from pipemon.queries.window import Basis, Tally, Window, basis, coverage, read_groups, tally
+from pipemon.store.engine import Database
+from pipemon.store.schema import attempts, runs
+
+MOST_LISTED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The numbers of an overview, of one window."""
+
+    window: Window
+    tally: Tally
+    first_attempt: Tally
+    recovery: Recovery
+    complete: bool
+
+    @property
+    def builds_per_day(self) -> float:
+        """Completed builds a day."""
+        return round(self.tally.total / self.window.days, 2)
+
+    @property
+    def first_attempt_success_rate(self) -> float | None:
+        """The percentage of first attempts that succeeded; None without any."""
+        return self.first_attempt.success_rate if self.first_attempt.decisive else None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """By how much a number moved against the window before; `relative` in percent, None from 0."""
+
+    absolute: float
+    relative: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """How each number of an overview moved; None where one of both is not known."""
+
+    total_builds: Change | None
+    success_rate: Change | None
+    failure_rate: Change | None
+    first_attempt_success_rate: Change | None
+    average_duration_minutes: Change | None
+    mttr_minutes: Change | None
+    builds_per_day: Change | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What `/analytics/overview` tells."""
+
+    basis: Basis
+    now: Numbers
+    before: Numbers
+    most_active_branch: str | None
+    most_active_author: str | None
+    as_of: AsOf
+
+    @property
+    def change(self) -> Changes | None:
+        """Against the window before; None where that is empty, or not all of it was read."""
+        return compare(self.now, self.before) if self.before.tally.total and self.before.complete else None
+
+
+@dataclass(frozen=True, slots=True)
+class Trends:
+    """What `/analytics/trends` tells: percentages of the decisive builds, and their mean minutes, per period."""
+
+    basis: Basis
+    success: tuple[Point, ...]
+    failure: tuple[Point, ...]
+    duration: tuple[Point, ...]
+    granularity: str
+    as_of: AsOf
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIncident(Incident):
+    """An incident that is not over, and how long it has lasted."""
+
+    age_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recoveries:
+    """What `/analytics/mttr` and `/analytics/incidents` tell. Times to recovery in seconds."""
+
+    basis: Basis
+    recovery: Recovery
+    weekly: tuple[Point, ...]
+    found: tuple[Incident, ...]
+    total_failures: int
+    as_of: AsOf
+
+    @property
+    def total_incidents(self) -> int:
+        """How many incidents there are, recovered and open."""
+        return len(self.found)
+
+    @property
+    def incidents(self) -> tuple[Incident, ...]:
+        """The newest thousand; the times to recovery are of all."""
+        return self.found[:MOST_LISTED]
+
+    @property
+    def open_incidents(self) -> tuple[OpenIncident, ...]:
+        """Those that are not over, with their age at the end of the window."""
+        end = self.as_of.timestamp
+        found = islice((one for one in self.found if one.recovered_at is None), MOST_LISTED)
+        return tuple(OpenIncident(**asdict(one), age_seconds=end - one.started_at) for one in found)
+
+
+def compare(now: Numbers, before: Numbers) -> Changes:
+    """Return how the numbers moved; a rate or a time over nothing is no number to compare."""
+
+    def known(one: Numbers) -> tuple[float | None, ...]:
+        some = one.tally.decisive > 0
+        return (
+            one.tally.total,
+            one.tally.success_rate if some else None,
+            one.tally.failure_rate if some else None,
+            one.first_attempt_success_rate,
+            _minutes(one.tally.mean_seconds),
+            _minutes(one.recovery.mean),
+            one.builds_per_day,
+        )
+
+    return Changes(*(_change(new, old) for new, old in zip(known(now), known(before), strict=True)))
+
+
+def _minutes(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds / 60, 2)
+
+
+def _change(new: float | None, old: float | None) -> Change | None:
+    if new is None or old is None:
+        return None
+    return Change(round(new - old, 2), round((new - old) / old * 100, 2) if old else None)
+
+
+def overview(db: Database, window: Window) -> Overview:
+    """Return the numbers of the window beside those of the window before."""
+    groups = read_groups(db, window.scope)
+    found = basis(db, window, groups)
+    return Overview(
+        basis=found,
+        now=_numbers(db, window, tally(groups), found.coverage.complete),
+        before=_previous_numbers(db, window.previous()),
+        most_active_branch=_most_frequent(db, window.scope, runs.c.branch),
+        most_active_author=_most_frequent(db, window.scope, AUTHOR),
+        as_of=window.as_of,
+    )
+
+
+def trends(db: Database, window: Window) -> Trends:
+    """Return how rates and durations went from period to period; the first and the last may be cut by the window."""
+    starts = window.starts
+    groups = read_groups(db, window.scope, base_seconds(starts))
+    tallies = list(zip(starts, map(tally, gather(groups, starts)), strict=True))
+    return Trends(
+        basis=basis(db, window, groups),
+        success=tuple(Point(at, one.success_rate, one.decisive) for at, one in tallies),
+        failure=tuple(Point(at, one.failure_rate, one.decisive) for at, one in tallies),
+        duration=tuple(Point(at, round((one.mean_seconds or 0) / 60, 2), one.timed) for at, one in tallies),
+        granularity=window.granularity,
+        as_of=window.as_of,
+    )
+
+
+def _numbers(db: Database, window: Window, whole: Tally, complete: bool) -> Numbers:
+    recovered = incidents.recovery_of(incidents.list_in(db, window.scope))
+    return Numbers(window, whole, _first_attempts(db, window.scope), recovered, complete)
+
+
+def _previous_numbers(db: Database, window: Window) -> Numbers:
+    return _numbers(db, window, tally(read_groups(db, window.scope)), coverage(db, window).complete)
+
+
+def _first_attempts(db: Database, scope: Scope) -> Tally:
+    """Return how the first attempts of the window's runs ended; one that was never seen is left out."""
+    query: Query = sa.select(runs.c.conclusion, sa.func.count()).where(COMPLETED, *where(scope))
+    once = query.where(runs.c.run_attempt == 1).group_by(runs.c.conclusion)
+    again = (
+        sa.select(attempts.c.conclusion, sa.func.count())
+        .join_from(runs, attempts, sa.and_(attempts.c.run_id == runs.c.id, attempts.c.run_attempt == 1))
+        .where(runs.c.run_attempt > 1, COMPLETED, *where(scope))
+        .group_by(attempts.c.conclusion)
+    )
+    return tally([Group(0, end, count) for found in (once, again) for end, count in db.heavy(found)])
+
+
+def _most_frequent(db: Database, scope: Scope, column: sa.ColumnElement[str]) -> str | None:
+    query: Query = (
+        sa.select(column, sa.func.count()).where(COMPLETED, column.is_not(None), *where(scope)).group_by(column)
+    )
+    rows = db.heavy(query.order_by(sa.func.count().desc(), column).limit(1))
+    return str(rows[0][0]) if rows else None
+
+
+def recovery(db: Database, window: Window) -> Recoveries:
+    """Return the incidents of the window, and how soon the recovered ones recovered."""
+    groups = read_groups(db, window.scope)
+    found = incidents.list_in(db, window.scope)
+    closed = [(one.recovered_at, one.seconds) for one in found if one.recovered_at is not None]
+    weeks = mean_by_period([(at, seconds or 0) for at, seconds in closed], window.starts_of("weekly"))
+    return Recoveries(
+        basis=basis(db, window, groups),
+        recovery=incidents.recovery_of(found),
+        weekly=tuple(weeks),
+        found=tuple(found),
+        total_failures=tally(groups).failed,
+        as_of=window.as_of,
+    )

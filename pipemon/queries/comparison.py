@@ -1,0 +1,91 @@
+"""The workflows of a window side by side."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from pipemon.analytics.trends import Group
+from pipemon.queries.freshness import AsOf
+from pipemon.queries.scope import COMPLETED, IS_DECISIVE, Query, Scope, where
+from pipemon.queries.window import Basis, Tally, Window, basis, tally
+from pipemon.store.engine import Database
+from pipemon.store.schema import runs, workflows
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRow:
+    """One workflow: how its runs of the window ended, and how long the decisive ones took. Seconds."""
+
+    id: int
+    name: str
+    repository: str
+    tally: Tally
+    p95_seconds: float | None
+    queue_seconds: float | None
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What `/analytics/workflows/comparison` tells, the workflow with the most runs first."""
+
+    basis: Basis
+    workflows: tuple[WorkflowRow, ...]
+    as_of: AsOf
+
+
+def comparison(db: Database, window: Window) -> Comparison:
+    """Return the workflows of the window side by side; a workflow is its id, whatever it was called when."""
+    names = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
+    keys = (runs.c.repository_id, runs.c.workflow_id, runs.c.conclusion)
+    sums = (sa.func.count(), sa.func.count(runs.c.duration_seconds), sa.func.sum(runs.c.duration_seconds))
+    query: Query = sa.select(*keys, *sums).where(COMPLETED, *where(window.scope)).group_by(*keys)
+    found: dict[tuple[int, int], list[Group]] = {}
+    for repository_id, workflow_id, end, count, timed, seconds in db.heavy(query):
+        group = Group(0, end, count, timed, int(seconds or 0))
+        found.setdefault((repository_id, workflow_id), []).append(group)
+    p95 = _percentiles(db, window.scope, runs.c.duration_seconds, 0.95)
+    queue = _percentiles(db, window.scope, runs.c.queue_seconds, 0.5)
+    rows = [
+        WorkflowRow(
+            id=key,
+            name=names.get(key, str(key)),
+            repository=window.scope.repositories[repository_id],
+            tally=tally(groups),
+            p95_seconds=p95.get(key),
+            queue_seconds=queue.get(key),
+            scope=replace(window.scope, workflow=str(key)),
+        )
+        for (repository_id, key), groups in found.items()
+    ]
+    rows.sort(key=lambda row: (-row.tally.total, row.name, row.id))
+    whole = [group for groups in found.values() for group in groups]
+    return Comparison(basis(db, window, whole), tuple(rows), window.as_of)
+
+
+def _percentiles(db: Database, scope: Scope, column: sa.ColumnElement[int], fraction: float) -> dict[int, float]:
+    """Return a percentile of each workflow's decisive runs; the database hands out only the ranks around it."""
+    line: dict[str, Any] = {"partition_by": runs.c.workflow_id}
+    ranked = (
+        sa.select(
+            runs.c.workflow_id,
+            column.label("value"),
+            (sa.func.row_number().over(order_by=column, **line) - 1).label("rank"),
+            (sa.func.count().over(**line) - 1).label("last"),
+        )
+        .where(COMPLETED, IS_DECISIVE, column.is_not(None), *where(scope))
+        .subquery()
+    )
+    wanted = ranked.c.last * sa.literal(fraction, sa.Float)
+    query: Query = sa.select(ranked).where(ranked.c.rank >= wanted - 1, ranked.c.rank <= wanted + 1)
+    found: dict[int, tuple[int, dict[int, int]]] = {}
+    for workflow_id, value, rank, last in db.heavy(query):
+        found.setdefault(workflow_id, (last, {}))[1][rank] = value
+    return {key: _between(ranks, fraction * last) for key, (last, ranks) in found.items()}
+
+
+def _between(values: dict[int, int], rank: float) -> float:
+    """Return the value at a rank that may lie between two."""
+    low = values[int(rank)]
+    return low + (values.get(int(rank) + 1, low) - low) * (rank - int(rank))

@@ -1,0 +1,183 @@
+"""What failed in a window and where, and what took long."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from pipemon.analytics.stats import Summary, rate, summarize
+from pipemon.analytics.trends import Point, base_seconds, gather
+from pipemon.domain.runs import FAILED
+from pipemon.queries.freshness import AsOf
+from pipemon.queries.runs import AUTHOR
+from pipemon.queries.scope import COMPLETED, HAS_FAILED, IS_DECISIVE, SUCCEEDED, Query, Scope, where
+from pipemon.queries.window import Basis, Tally, Window, basis, read_groups, tally
+from pipemon.store.engine import Database
+from pipemon.store.schema import jobs, runs, workflows
+
+MOST_ROWS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How the completed runs of one branch, or of one author, ended. `scope` leads to them, where it can."""
+
+    name: str
+    total: int
+    succeeded: int
+    failed: int
+    scope: Scope | None
+
+    @property
+    def failure_rate(self) -> float:
+        """The percentage of the decisive ones that failed."""
+        return rate(self.failed, self.succeeded + self.failed)
+
+
+@dataclass(frozen=True, slots=True)
+class RunMark:
+    """One run that a number points to. Unix seconds, seconds."""
+
+    id: int
+    repository: str
+    conclusion: str
+    branch: str | None
+    sha: str | None
+    commit_message: str | None
+    author: str | None
+    completed_at: int | None
+    duration_seconds: int | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """The jobs of one name in one workflow. `seconds` is their mean, None where none has both its times."""
+
+    repository: str
+    workflow: str
+    name: str
+    n: int
+    failed: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """What `/analytics/failures` tells."""
+
+    basis: Basis
+    tally: Tally
+    by_branch: tuple[Share, ...]
+    by_author: tuple[Share, ...]
+    recent: tuple[RunMark, ...]
+    trend: tuple[Point, ...]
+    jobs: tuple[JobRow, ...]
+    as_of: AsOf
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """What `/analytics/performance` tells. Durations and queue times in seconds, of decisive runs."""
+
+    basis: Basis
+    durations: Summary
+    queue: Summary
+    trend: tuple[Point, ...]
+    slowest: tuple[RunMark, ...]
+    jobs: tuple[JobRow, ...]
+    as_of: AsOf
+
+
+def failures(db: Database, window: Window) -> Failures:
+    """Return what failed in the window, and how often beside what succeeded."""
+    starts = window.starts
+    groups = read_groups(db, window.scope, base_seconds(starts))
+    periods = [tally(found) for found in gather(groups, starts)]
+    return Failures(
+        basis=basis(db, window, groups),
+        tally=tally(groups),
+        by_branch=_shares(db, window.scope, runs.c.branch, "branch"),
+        by_author=_shares(db, window.scope, AUTHOR, None),
+        recent=_marks(db, window.scope, HAS_FAILED, runs.c.completed_at),
+        trend=tuple(Point(at, one.failure_rate, one.decisive) for at, one in zip(starts, periods, strict=True)),
+        jobs=_failing_jobs(db, window.scope),
+        as_of=window.as_of,
+    )
+
+
+def performance(db: Database, window: Window) -> Performance:
+    """Return how long the decisive builds of the window took, and what took longest."""
+    starts = window.starts
+    groups = read_groups(db, window.scope, base_seconds(starts))
+    periods = [tally(found) for found in gather(groups, starts)]
+    points = (Point(at, round((p.mean_seconds or 0) / 60, 2), p.timed) for at, p in zip(starts, periods, strict=True))
+    return Performance(
+        basis=basis(db, window, groups),
+        durations=summarize(_counted(db, window.scope, runs.c.duration_seconds)),
+        queue=summarize(_counted(db, window.scope, runs.c.queue_seconds)),
+        trend=tuple(points),
+        slowest=_marks(db, window.scope, IS_DECISIVE, runs.c.duration_seconds),
+        jobs=_slowest_jobs(db, window.scope),
+        as_of=window.as_of,
+    )
+
+
+def _counted(db: Database, scope: Scope, column: sa.ColumnElement[int]) -> list[tuple[float, int]]:
+    """Return each value of a column of the decisive runs, and how often it occurs."""
+    query: Query = sa.select(column, sa.func.count()).where(COMPLETED, IS_DECISIVE, column.is_not(None), *where(scope))
+    return [(value, count) for value, count in db.heavy(query.group_by(column))]
+
+
+def _shares(db: Database, scope: Scope, column: sa.ColumnElement[Any], filtered: str | None) -> tuple[Share, ...]:
+    """Return the ten with the most failures; nobody without one is among them."""
+    good, bad = sa.func.sum(sa.case((SUCCEEDED, 1), else_=0)), sa.func.sum(sa.case((HAS_FAILED, 1), else_=0))
+    query: Query = sa.select(column, sa.func.count(), good, bad).where(COMPLETED, column.is_not(None), *where(scope))
+    query = query.group_by(column).having(bad > 0).order_by(bad.desc(), column).limit(MOST_ROWS)
+    return tuple(
+        Share(name, total, int(ok), int(red), replace(scope, **{filtered: name}) if filtered else None)
+        for name, total, ok, red in db.heavy(query)
+    )
+
+
+def _marks(db: Database, scope: Scope, condition: Any, order: sa.ColumnElement[int]) -> tuple[RunMark, ...]:
+    columns = ("conclusion", "branch", "sha", "commit_message")
+    more = (runs.c.completed_at, runs.c.duration_seconds, runs.c.url)
+    query: Query = sa.select(runs.c.id, runs.c.repository_id, *(runs.c[name] for name in columns), AUTHOR, *more)
+    query = query.where(COMPLETED, condition, order.is_not(None), *where(scope))
+    rows = db.heavy(query.order_by(order.desc(), runs.c.id.desc()).limit(MOST_ROWS))
+    return tuple(RunMark(key, scope.repositories[repository], *rest) for key, repository, *rest in rows)
+
+
+def _jobs(scope: Scope) -> tuple[Query, Any, Any]:
+    """Return the jobs of the latest attempts of the window's runs by workflow and name; failures; mean seconds."""
+    bad = sa.func.sum(sa.case((jobs.c.conclusion.in_(sorted(FAILED)), 1), else_=0))
+    took = jobs.c.completed_at - jobs.c.started_at
+    mean = sa.func.avg(sa.cast(sa.case((took >= 0, took), else_=0), sa.Float))
+    keys = (runs.c.repository_id, runs.c.workflow_id, jobs.c.name)
+    query: Query = (
+        sa.select(*keys, sa.func.count(), bad, mean)
+        .join_from(runs, jobs, sa.and_(jobs.c.run_id == runs.c.id, jobs.c.run_attempt == runs.c.run_attempt))
+        .where(COMPLETED, jobs.c.conclusion.in_(["success", *sorted(FAILED)]), *where(scope))
+        .group_by(*keys)
+    )
+    return query, bad, mean
+
+
+def _failing_jobs(db: Database, scope: Scope) -> tuple[JobRow, ...]:
+    query, bad, _ = _jobs(scope)
+    return _job_rows(db, scope, query.where(HAS_FAILED).having(bad > 0).order_by(bad.desc(), jobs.c.name))
+
+
+def _slowest_jobs(db: Database, scope: Scope) -> tuple[JobRow, ...]:
+    query, _, mean = _jobs(scope)
+    timed = (jobs.c.started_at.is_not(None), jobs.c.completed_at.is_not(None))
+    return _job_rows(db, scope, query.where(IS_DECISIVE, *timed).order_by(mean.desc(), jobs.c.name))
+
+
+def _job_rows(db: Database, scope: Scope, query: Query) -> tuple[JobRow, ...]:
+    names = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
+    return tuple(
+        JobRow(scope.repositories[repository], names.get(workflow, str(workflow)), name, n, int(bad), mean)
+        for repository, workflow, name, n, bad, mean in db.heavy(query.limit(MOST_ROWS))
+    )

@@ -1,0 +1,163 @@
+"""A window of runs, how they ended, and what the numbers over them stand on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from pipemon.analytics.stats import rate
+from pipemon.analytics.trends import Group, period_starts
+from pipemon.domain.runs import FAILED, is_decisive
+from pipemon.queries import history
+from pipemon.queries.freshness import AsOf
+from pipemon.queries.history import Gap
+from pipemon.queries.scope import COMPLETED, IS_DECISIVE, OF_PULL_REQUEST, Query, Scope, where
+from pipemon.store.engine import Database
+from pipemon.store.schema import runs
+
+UTC = ZoneInfo("UTC")
+DAY_SECONDS = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What is asked: the runs of a scope that were created in `days` times 24 hours before `as_of`."""
+
+    scope: Scope
+    days: int
+    as_of: AsOf
+    zone: ZoneInfo = UTC
+    granularity: str = "daily"
+
+    @property
+    def starts(self) -> list[int]:
+        """The starts of its periods, Unix seconds."""
+        return self.starts_of(self.granularity)
+
+    def starts_of(self, granularity: str) -> list[int]:
+        """Return the starts of its periods of another length."""
+        return period_starts(self.from_at, self.as_of.timestamp, granularity, self.zone)
+
+    @property
+    def from_at(self) -> int:
+        """Its first second."""
+        return self.as_of.timestamp - self.days * DAY_SECONDS
+
+    def previous(self) -> "Window":
+        """Return the window of equal length directly before."""
+        end = self.from_at
+        scope = replace(self.scope, created_from=end - self.days * DAY_SECONDS, created_to=end)
+        return replace(self, scope=scope, as_of=replace(self.as_of, timestamp=end))
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """How many runs of a window a number leaves out, and why."""
+
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Whether every run of the window was read, and which stretches were not."""
+
+    complete: bool
+    gaps: tuple[Gap, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What an answer's numbers stand on. `n` counts what enters its rates."""
+
+    window: Window
+    n: int
+    excluded: tuple[Exclusion, ...]
+    coverage: Coverage
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How runs ended, and how long the decisive ones took. `timed` of those have a known duration."""
+
+    total: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    timed: int = 0
+    seconds: int = 0
+
+    @property
+    def decisive(self) -> int:
+        """How many enter a rate."""
+        return self.succeeded + self.failed
+
+    @property
+    def success_rate(self) -> float:
+        """The percentage that succeeded."""
+        return rate(self.succeeded, self.decisive)
+
+    @property
+    def failure_rate(self) -> float:
+        """The percentage that failed."""
+        return rate(self.failed, self.decisive)
+
+    @property
+    def mean_seconds(self) -> float | None:
+        """The mean duration of the decisive ones; None without any."""
+        return self.seconds / self.timed if self.timed else None
+
+
+def tally(groups: Sequence[Group]) -> Tally:
+    """Return the sum of groups. Durations are those of decisive runs alone."""
+    decisive = [group for group in groups if is_decisive(group.conclusion)]
+    return Tally(
+        sum(group.count for group in groups),
+        sum(group.count for group in groups if group.conclusion == "success"),
+        sum(group.count for group in groups if group.conclusion in FAILED),
+        sum(group.timed for group in decisive),
+        sum(group.seconds for group in decisive),
+    )
+
+
+def read_groups(db: Database, scope: Scope, base: int | None = None) -> list[Group]:
+    """Return the completed runs of the scope by how they ended, and by stretches of `base` seconds."""
+    # Written out, not bound: PostgreSQL must see that it is the same in SELECT and GROUP BY.
+    start = runs.c.created_at // sa.literal_column(str(base)) if base else sa.literal_column("0")
+    timed, seconds = sa.func.count(runs.c.duration_seconds), sa.func.sum(runs.c.duration_seconds)
+    query: Query = sa.select(start, runs.c.conclusion, sa.func.count(), timed, seconds).where(COMPLETED, *where(scope))
+    keys = [start, runs.c.conclusion] if base else [runs.c.conclusion]
+    rows = db.heavy(query.group_by(*keys))
+    return [Group(at * (base or 0), end, count, known, int(total or 0)) for at, end, count, known, total in rows]
+
+
+def basis(db: Database, window: Window, groups: Sequence[Group]) -> Basis:
+    """Return what numbers over these groups stand on."""
+    whole = tally(groups)
+    other: dict[str, int] = {}
+    for group in groups:
+        if not is_decisive(group.conclusion):
+            reason = group.conclusion or "unknown"
+            other[reason] = other.get(reason, 0) + group.count
+    other |= {"unfinished": _unfinished(db, window.scope), "duration_unknown": whole.decisive - whole.timed}
+    if not window.scope.pull_requests:
+        other["pull_request"] = _of_pull_requests(db, window.scope)
+    excluded = tuple(Exclusion(reason, count) for reason, count in sorted(other.items()) if count)
+    return Basis(window, whole.decisive, excluded, coverage(db, window))
+
+
+def coverage(db: Database, window: Window) -> Coverage:
+    """Return whether the window's history is whole."""
+    with db.read() as conn:
+        return Coverage(history.is_complete(conn, window.scope), tuple(history.list_gaps(conn, window.scope)))
+
+
+def _unfinished(db: Database, scope: Scope) -> int:
+    query = sa.select(sa.func.count()).select_from(runs).where(sa.not_(COMPLETED), *where(scope))
+    return int(db.heavy(query)[0][0])
+
+
+def _of_pull_requests(db: Database, scope: Scope) -> int:
+    both = replace(scope, pull_requests=True)
+    query = sa.select(sa.func.count()).select_from(runs).where(COMPLETED, IS_DECISIVE, OF_PULL_REQUEST, *where(both))
+    return int(db.heavy(query)[0][0])

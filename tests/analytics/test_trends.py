@@ -1,0 +1,51 @@
+"""Periods of a calendar: days of 23 and 25 hours, hours that come twice, zones that fall on no whole hour."""
+
+import itertools
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from pipemon.analytics.trends import Group, base_seconds, gather, period_starts
+
+HOUR = 3600
+
+
+def at(text: str, zone: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp())
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "hours"),
+    [("2025-03-29", "2025-04-01", [24, 23, 24]), ("2025-10-25", "2025-10-28", [24, 25, 24])],
+)
+def test_a_day_is_a_day_of_the_zone(begin: str, end: str, hours: list[int]) -> None:
+    zone = "Europe/Berlin"
+    starts = [*period_starts(at(begin, zone), at(end, zone), "daily", ZoneInfo(zone)), at(end, zone)]
+    assert [(after - before) // HOUR for before, after in itertools.pairwise(starts)] == hours
+
+
+def test_weeks_begin_on_monday_and_the_first_may_begin_before_the_window() -> None:
+    zone = ZoneInfo("Asia/Tokyo")
+    starts = period_starts(at("2025-10-09", "Asia/Tokyo"), at("2025-10-20", "Asia/Tokyo") + 1, "weekly", zone)
+    told = [datetime.fromtimestamp(start, zone).strftime("%a %d %H:%M") for start in starts]
+    assert told == ["Mon 06 00:00", "Mon 13 00:00", "Mon 20 00:00"]
+
+
+def test_hours_that_come_twice_are_two() -> None:
+    zone = "Europe/Berlin"
+    begin = at("2025-10-26", zone)
+    starts = period_starts(begin, begin + 25 * HOUR, "hourly", ZoneInfo(zone))
+    assert starts == [begin + place * HOUR for place in range(25)]
+
+
+@pytest.mark.parametrize(("zone", "base"), [("UTC", 86400), ("Europe/Berlin", 3600), ("Asia/Kathmandu", 900)])
+def test_no_period_cuts_a_stretch_in_two(zone: str, base: int) -> None:
+    starts = period_starts(at("2025-01-01", zone), at("2025-12-31", zone), "daily", ZoneInfo(zone))
+    assert base_seconds(starts) == base
+    assert all(start % base_seconds(starts) == 0 for start in starts)
+
+
+def test_what_was_created_where_the_window_begins_is_in_the_first_period() -> None:
+    early, late = Group(0, "success", 1), Group(250, "success", 1)
+    assert gather([late, early], [100, 200, 300]) == [[early], [late], []]

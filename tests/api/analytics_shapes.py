@@ -1,0 +1,98 @@
+"""The public fields of `/analytics` and their types."""
+
+from typing import Any
+
+TEXT = (str, None)
+WHOLE = (int, None)
+NUMBER = (float, None)
+TIME = ("time", None)
+POINT = {"timestamp": "time", "value": float, "n": int}
+FRAME: dict[str, Any] = {
+    "timestamp": "time", "data_state": str, "period_days": int, "n": int,
+    "excluded": [{"reason": str, "count": int}], "builds_url": str, "definitions": dict,
+    "coverage": {
+        "complete": bool, "gaps": [{"repository": str, "created_from": "time", "created_to": "time"}],
+    },
+}  # fmt: skip
+NUMBERS = {
+    "total_builds": int, "success_rate": float, "failure_rate": float, "first_attempt_success_rate": NUMBER,
+    "average_duration_minutes": float, "mttr_minutes": float, "builds_per_day": float,
+}  # fmt: skip
+CHANGE = ({"absolute": float, "relative": NUMBER}, None)
+OVERVIEW = FRAME | NUMBERS | {
+    "most_active_branch": TEXT, "most_active_author": TEXT,
+    "previous": NUMBERS | {
+        "n": int, "created_from": "time", "created_to": "time", "complete": bool, "builds_url": str,
+    },
+    "change": (dict.fromkeys(NUMBERS, CHANGE), None),
+    "deployment_frequency_per_day": None, "lead_time_minutes": None, "change_failure_rate": None,
+    "time_to_restore_minutes": None, "dora_level": None, "unavailable": dict,
+}  # fmt: skip
+TRENDS = FRAME | {
+    "success_trend": [POINT], "failure_trend": [POINT], "duration_trend": [POINT], "granularity": str, "tz": str,
+}  # fmt: skip
+DEFINITIONS = {
+    "definitions": [
+        dict.fromkeys(("id", "name", "unit", "formula", "counts", "leaves_out", "source"), str),
+    ],
+}  # fmt: skip
+INCIDENT = {
+    "failure_id": int, "failure_time": "time", "recovery_time": TIME, "recovery_minutes": NUMBER, "branch": TEXT,
+    "commit_sha": TEXT, "author": TEXT, "workflow": TEXT, "workflow_id": int, "repository": str, "pull_request": bool,
+    "failures": int, "last_green": WHOLE, "recovered_by": WHOLE,
+}  # fmt: skip
+OPEN = INCIDENT | {"age_minutes": float}
+MTTR = FRAME | {
+    "overall_mttr_minutes": float, "median_minutes": NUMBER, "p90_minutes": NUMBER, "weekly_mttr": [POINT],
+    "failure_incidents": [INCIDENT], "open_incidents": [OPEN], "total_failures": int, "total_incidents": int,
+    "tz": str,
+}  # fmt: skip
+INCIDENTS = FRAME | {"incidents": [INCIDENT], "open_incidents": [OPEN], "total_incidents": int}
+SHARE = {"total_builds": int, "failures": int, "failure_rate": float}
+FAILURES = FRAME | {
+    "total_failures": int, "failure_rate": float, "failure_by_branch": [SHARE | {"branch": str, "builds_url": str}],
+    "failure_by_author": [SHARE | {"author": str}],
+    "recent_failures": [
+        {
+            "build_id": int, "conclusion": str, "branch": TEXT, "commit_sha": TEXT, "commit_message": TEXT,
+            "author": TEXT, "failed_at": TIME, "duration_minutes": NUMBER, "url": TEXT, "repository": str,
+        }
+    ],
+    "failure_trend": [POINT], "tz": str, "unavailable": dict,
+    "failing_jobs": [{"repository": str, "workflow": str, "name": str, "failures": int, "n": int}],
+    "failing_steps": None, "flaky_jobs": None, "signatures": None,
+}  # fmt: skip
+PERFORMANCE = FRAME | {
+    "average_duration_minutes": float, "median_duration_minutes": float, "p95_duration_minutes": float,
+    "fastest_build_minutes": float, "slowest_build_minutes": float, "duration_trend": [POINT],
+    "bottlenecks": [
+        {
+            "build_id": int, "duration_minutes": float, "branch": TEXT, "commit_sha": TEXT, "completed_at": TIME,
+            "url": TEXT, "repository": str,
+        }
+    ],
+    "queue_minutes": {"n": int, "median": NUMBER, "p95": NUMBER}, "tz": str, "unavailable": dict,
+    "slowest_jobs": [{"repository": str, "workflow": str, "name": str, "average_minutes": float, "n": int}],
+    "slowest_steps": None, "regressions": None,
+}  # fmt: skip
+COMPARISON = FRAME | {
+    "unavailable": dict,
+    "workflows": [
+        {
+            "workflow_name": str, "workflow_id": int, "repository": str, "total_runs": int, "success_rate": float,
+            "average_duration_minutes": float, "successful_runs": int, "failed_runs": int,
+            "p95_duration_minutes": NUMBER, "queue_minutes": NUMBER, "builds_url": str,
+            "billable_minutes": None, "estimated_cost": None,
+        }
+    ],
+}  # fmt: skip
+ANALYTICS: dict[str, dict[str, Any]] = {
+    "/api/v1/analytics/definitions": DEFINITIONS,
+    "/api/v1/analytics/overview": OVERVIEW,
+    "/api/v1/analytics/trends": TRENDS,
+    "/api/v1/analytics/mttr": MTTR,
+    "/api/v1/analytics/incidents": INCIDENTS,
+    "/api/v1/analytics/failures": FAILURES,
+    "/api/v1/analytics/performance": PERFORMANCE,
+    "/api/v1/analytics/workflows/comparison": COMPARISON,
+}
