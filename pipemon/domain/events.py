@@ -22,6 +22,8 @@ BY_CONCLUSION = {
     "cancelled": "build_cancelled",
     "skipped": "build_skipped",
 }
+# What is told of deployments, which are no builds.
+DEPLOYMENT_TYPES = ("deployment_success", "deployment_failed", "rollback_detected")
 # Every public event name, in the order in which a build can come to them; then what follows from builds.
 TYPES = (
     *dict.fromkeys(BY_STATUS.values()),
@@ -31,12 +33,16 @@ TYPES = (
     "build_updated",
     "build_deleted",
     "job_failed",
+    *DEPLOYMENT_TYPES,
     "pipeline_updated",
     "analytics_updated",
 )
 
 # The topic of each that is not told of one build.
-_TOPICS = {"pipeline_updated": "pipeline", "analytics_updated": "analytics"}
+_TOPICS = dict.fromkeys(DEPLOYMENT_TYPES, "pipeline") | {
+    "pipeline_updated": "pipeline",
+    "analytics_updated": "analytics",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,19 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from pipemon.store import schema_deployments  # noqa: F401  its tables join the metadata
 from pipemon.store import upgrade as upgrading
 from pipemon.store.engine import Database, DatabaseError
 from pipemon.store.schema import coverage, event_log, metadata, repositories
 from pipemon.store.upgrade import check, upgrade, write_migration
 from tests.store.writing import only_sqlite, store_a_repository_with_coverage, url_of
 
-FOURTH = """
+NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0006"
+down_revision = "0005"
 
 
 def upgrade() -> None:
@@ -55,7 +56,7 @@ def test_a_database_of_the_first_release_is_brought_up_to_date(
     store_a_repository_with_coverage(old)
     for path in later:
         (tmp_path / path.name).rename(path)
-    with pytest.raises(DatabaseError, match="0003"):
+    with pytest.raises(DatabaseError, match="0005"):
         check(old)
     upgrade(old)
     with old.read() as conn:
@@ -152,11 +153,11 @@ def test_an_upgrade_that_fails_changes_nothing(database: Database, migrations: P
     op.add_column("repositories", sa.Column("half", sa.Integer))
     op.execute("SELECT 1 FROM nowhere")
 """
-    (migrations / "0004_broken.py").write_text(FOURTH + broken)
+    (migrations / "0006_broken.py").write_text(NEXT + broken)
     with pytest.raises(DatabaseError, match="nowhere"):
         upgrade(database)
     with database.read() as conn:
-        assert MigrationContext.configure(conn).get_current_revision() == "0003"
+        assert MigrationContext.configure(conn).get_current_revision() == "0005"
         assert "half" not in {column["name"] for column in sa.inspect(conn).get_columns("repositories")}
 
 
@@ -169,7 +170,7 @@ REBUILD = """
 
 def test_a_later_migration_may_rebuild_a_table_that_others_refer_to(database: Database, migrations: Path) -> None:
     store_a_repository_with_coverage(database)
-    (migrations / "0004_rebuild.py").write_text(FOURTH + REBUILD)
+    (migrations / "0006_rebuild.py").write_text(NEXT + REBUILD)
     upgrade(database)
     with database.read() as conn:
         assert conn.exec_driver_sql("SELECT name, newest_error FROM repositories").all() == [("octo/shop", None)]
@@ -181,7 +182,7 @@ def test_a_later_migration_may_rebuild_a_table_that_others_refer_to(database: Da
 @only_sqlite
 def test_a_migration_that_leaves_rows_pointing_nowhere_is_undone(database: Database, migrations: Path) -> None:
     store_a_repository_with_coverage(database)
-    (migrations / "0004_loss.py").write_text(FOURTH + '    op.execute("DELETE FROM repositories")')
+    (migrations / "0006_loss.py").write_text(NEXT + '    op.execute("DELETE FROM repositories")')
     with pytest.raises(DatabaseError, match="a row of coverage refers to one of repositories"):
         upgrade(database)
     with database.read() as conn:

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from pipemon.store import schema_deployments  # noqa: F401  its tables join the metadata
 from pipemon.store.schema import metadata
 
 context.configure(
