@@ -10,14 +10,11 @@ from sqlalchemy import Connection
 
 from pipemon.domain.deployments import Commit, Comparison, Deployment, DeploymentStatus, Step, Verdict
 from pipemon.store.schema import repositories, runs
-from pipemon.store.schema_deployments import deployments
+from pipemon.store.schema_deployments import deployment_reads, deployments
 from pipemon.store.upsert import upsert
 
 # A verdict looks back no further: nobody goes back to what was live two thousand deployments ago.
 LONGEST_HISTORY = 2000
-# A deployment that is not over after this long will not be.
-UNFINISHED_SECONDS = 30 * 86_400
-OVER = ("success", "failure", "error", "inactive")
 
 _FIELDS = ("id", "environment", "sha", "ref", "task", "creator", "description", "created_at", "updated_at")
 
@@ -48,7 +45,7 @@ def load(conn: Connection, ids: Iterable[int]) -> dict[int, Deployment]:
     return {row.id: _from_row(row) for row in rows}
 
 
-def _from_row(row: sa.Row[Any]) -> Deployment:
+def _from_row(row: Any) -> Deployment:
     values = row._mapping
     statuses = tuple(DeploymentStatus(*one) for one in json.loads(values["statuses"]))
     return Deployment(statuses=statuses, **{name: values[name] for name in _FIELDS})
@@ -86,7 +83,7 @@ def history(conn: Connection, repository_id: int, environment: str) -> list[Step
     ]
 
 
-def _comparison(row: sa.Row[Any]) -> Comparison | None:
+def _comparison(row: Any) -> Comparison | None:
     if row.compared_with is None:
         return None
     commits = tuple(Commit(*one) for one in json.loads(row.commits or "[]"))
@@ -160,26 +157,14 @@ def list_uncompared(conn: Connection, repository_id: int, limit: int) -> list[Un
     return [Uncompared(*row) for row in conn.execute(query)]
 
 
-def list_wanting_statuses(
-    conn: Connection, repository_id: int, seen: Mapping[int, int], now: int, limit: int
-) -> list[int]:
-    """Return the deployments whose statuses have to be read: those that are not over, and those that moved.
-
-    `seen` tells `updated_at` of those that a list shows now.
-    """
-    table = deployments.c
-    going = sa.and_(table.state.not_in(OVER), table.created_at > now - UNFINISHED_SECONDS)
-    unread = sa.and_(table.statuses_of.is_(None), table.created_at > now - UNFINISHED_SECONDS)
-    query = sa.select(table.id, table.statuses_of, table.state).where(
-        table.repository_id == repository_id, sa.or_(going, unread, table.id.in_(list(seen)))
+def list_wanting_statuses(conn: Connection, repository_id: int, limit: int) -> list[Deployment]:
+    """Return the newest deployments whose statuses were never read whole, or that have moved since."""
+    query = sa.select(*(deployments.c[name] for name in _FIELDS), deployments.c.statuses).where(
+        deployments.c.repository_id == repository_id,
+        sa.func.coalesce(deployments.c.statuses_of, -1) < deployments.c.updated_at,
     )
-    rows = conn.execute(query.order_by(table.id.desc()))
-    wanting = [
-        row.id
-        for row in rows
-        if row.state not in OVER or row.statuses_of is None or seen.get(row.id, 0) > row.statuses_of
-    ]
-    return wanting[:limit]
+    rows = conn.execute(query.order_by(deployments.c.created_at.desc(), deployments.c.id.desc()).limit(limit))
+    return [_from_row(row) for row in rows]
 
 
 def mark_read(conn: Connection, read: Mapping[int, int]) -> None:
@@ -192,3 +177,20 @@ def mark_read(conn: Connection, read: Mapping[int, int]) -> None:
 def name_of(conn: Connection, repository_id: int) -> str:
     """Return the repository's name as it is configured: the one that events carry."""
     return str(conn.execute(sa.select(repositories.c.name).where(repositories.c.id == repository_id)).scalar_one())
+
+
+def get_read(conn: Connection, repository_id: int) -> int | None:
+    """Return when a repository's deployments were read first, back to the oldest wanted; None: not yet."""
+    query = sa.select(deployment_reads.c.filled_at).where(deployment_reads.c.repository_id == repository_id)
+    return conn.execute(query).scalar()
+
+
+def record_read(conn: Connection, repository_id: int, at: int, filled: bool) -> None:
+    """Record that a repository's deployments were read; `filled`: back to the oldest wanted."""
+    row = {"repository_id": repository_id, "read_at": at, "error": None}
+    upsert(conn, deployment_reads, [row | {"filled_at": at} if filled else row])
+
+
+def record_trouble(conn: Connection, repository_id: int, why: str) -> None:
+    """Record why a repository's deployments can't be read."""
+    upsert(conn, deployment_reads, [{"repository_id": repository_id, "error": why[:500]}])

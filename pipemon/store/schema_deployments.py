@@ -48,3 +48,13 @@ deployments = sa.Table(
     sa.Index("ix_deployments_deployed", "repository_id", "deployed_at", "id"),
     sa.Index("ix_deployments_kind", "kind", "deployed_at"),  # rollbacks
 )
+
+# Whether GitHub lets us read a repository's deployments.
+deployment_reads = sa.Table(
+    "deployment_reads",
+    metadata,
+    sa.Column("repository_id", Id, sa.ForeignKey("repositories.id"), primary_key=True, autoincrement=False),
+    sa.Column("read_at", Moment),
+    sa.Column("filled_at", Moment),  # when history was read back to the oldest wanted
+    sa.Column("error", sa.Text),  # why they can't be read: job environments and workflows stand in
+)

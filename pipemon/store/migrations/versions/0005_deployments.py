@@ -52,3 +52,19 @@ def upgrade() -> None:
             "ix_deployments_history", ["repository_id", "environment", "finished_at", "id"], unique=False
         )
         batch_op.create_index("ix_deployments_kind", ["kind", "deployed_at"], unique=False)
+    op.create_table(
+        "deployment_reads",
+        sa.Column(
+            "repository_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("read_at", sa.BigInteger(), nullable=True),
+        sa.Column("filled_at", sa.BigInteger(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["repository_id"], ["repositories.id"], name=op.f("fk_deployment_reads_repository_id")),
+        sa.PrimaryKeyConstraint("repository_id", name=op.f("pk_deployment_reads")),
+    )
+    # Deliveries of deployments were kept for this day: now they wait to be applied, as any other.
+    op.execute(
+        "UPDATE deliveries SET result = NULL, applied_at = NULL WHERE result = 'kept' AND body IS NOT NULL"
+        " AND event IN ('deployment', 'deployment_status')"
+    )
