@@ -8,6 +8,7 @@ from pipemon.api import (
     auth,
     bodies,
     builds,
+    deployments,
     docs,
     errors,
     events,
@@ -31,7 +32,7 @@ def register(app: Flask, services: Services) -> None:
     app.url_map.merge_slashes = False
     app.url_map.converters["id"] = arguments.IdConverter
     api = openapi.make_api(app)
-    for blueprint in (pipeline.bp, builds.bp, events.bp, live.bp, webhooks.bp, system.bp):
+    for blueprint in (pipeline.bp, builds.bp, deployments.bp, events.bp, live.bp, webhooks.bp, system.bp):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.bp)
     app.config["SOCK_SERVER_OPTIONS"] = {"thread_class": live.NoThread}
