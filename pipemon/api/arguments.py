@@ -59,6 +59,10 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         """Make the function answer POST of this path."""
         return cast(Decorator, super().post(rule))
 
+    def put(self, rule: str) -> Decorator:
+        """Make the function answer PUT of this path."""
+        return cast(Decorator, super().put(rule))
+
     def doc(self, **documentation: object) -> Decorator:
         """Document what no schema here says."""
         return cast(Decorator, super().doc(**documentation))
@@ -66,6 +70,10 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     def takes(self, schema: type[Arguments]) -> Decorator:
         """Hand the query's parameters to the function, as its first argument."""
         return cast(Decorator, self.arguments(schema, location="query"))
+
+    def reads(self, schema: type[Arguments]) -> Decorator:
+        """Hand the body's JSON to the function, as its first argument."""
+        return cast(Decorator, self.arguments(schema, location="json"))
 
     def returns(self, schema: object, status: int = 200, **documentation: object) -> Decorator:
         """Give out what the function returns in this shape."""

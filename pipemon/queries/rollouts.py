@@ -218,7 +218,7 @@ def _where(scope: Scope, wanted: Filter) -> list[Condition]:
         if (value := getattr(wanted, name)) is not None:
             found.append(deployments.c[name].in_([value]))
     if wanted.kind is not None:
-        found.append(wanted.kind == _KIND)
+        found.append(_KIND.in_([wanted.kind]))
     if wanted.sha is not None:
         found += [deployments.c.sha >= wanted.sha.lower(), deployments.c.sha < wanted.sha.lower() + "g"]
     return found

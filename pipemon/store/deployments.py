@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from pipemon.domain.deployments import Commit, Comparison, Deployment, DeploymentStatus, Step, Verdict
+from pipemon.store.events import bump_revision
 from pipemon.store.schema import repositories, runs
 from pipemon.store.schema_deployments import deployment_reads, deployments
 from pipemon.store.upsert import upsert
@@ -127,7 +128,10 @@ def overrule(conn: Connection, deployment_id: int, version: int, said: Overrulin
         "overruled_why": said.why,
         "verdict_version": _next_version(),
     }
-    return conn.execute(sa.update(deployments).where(where).values(values)).rowcount == 1
+    done = conn.execute(sa.update(deployments).where(where).values(values)).rowcount == 1
+    if done:
+        bump_revision(conn)  # answers may differ from now on
+    return done
 
 
 def put_comparison(conn: Connection, deployment_id: int, found: Comparison) -> None:

@@ -77,3 +77,24 @@ def test_empty(api: Api) -> None:
     a_repository(api.db)
     assert api.get(f"{BASE}/environments")["environments"] == []
     assert api.get(f"{BASE}/builds/history/rollbacks")["rollback_events"] == []
+
+
+def overrule(told: Api, version: object, kind: str | None = "change") -> int:
+    sent = {"If-Match": f'"{version}"'}
+    path = f"{BASE}/deployments/3/verdict"
+    return told.open(path, "PUT", "operator", headers=sent, json={"kind": kind}).status_code
+
+
+def test_A4_of_two_verdicts_for_one_version_the_second_is_refused(told: Api) -> None:
+    version = told.get(f"{BASE}/deployments/3")["version"]
+    assert [overrule(told, version), overrule(told, version, "redeploy")] == [200, 412]
+    one = told.get(f"{BASE}/deployments/3")
+    assert (one["kind"], one["overruled_by"], one["rule"]) == ("change", "operator", "deployed_before")
+    assert told.get(f"{BASE}/builds/history/rollbacks")["total_count"] == 0
+    assert overrule(told, one["version"], None) == 200
+    assert told.get(f"{BASE}/deployments/3")["kind"] == "rollback"
+
+
+@pytest.mark.parametrize(("version", "kind"), [("x", "change"), ("", "change"), (1, "bad")])
+def test_a_verdict_that_makes_no_sense_is_refused(told: Api, version: object, kind: str) -> None:
+    assert overrule(told, version, kind) == 422

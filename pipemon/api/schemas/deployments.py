@@ -2,7 +2,7 @@
 
 from marshmallow import fields, validate
 
-from pipemon.api.schemas.base import Answer
+from pipemon.api.schemas.base import Answer, Arguments
 from pipemon.api.schemas.fields import HERE, MAYBE, Cut, Hash, Moment, Text, Whole, Word
 from pipemon.api.schemas.pipeline import AsOfAnswer
 from pipemon.api.schemas.scope import Repositories
@@ -20,6 +20,16 @@ class DeploymentsArguments(Repositories):
 
 class RollbacksArguments(Repositories):
     limit = Whole(load_default=10, validate=validate.Range(1, 50))
+
+
+class Overruling(Arguments):
+    kind = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf(KINDS),
+        metadata={"description": "What the deployment was; null takes an earlier word back."},
+    )
+    why = Text(load_default=None)
 
 
 class Verdict(Answer):
