@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
+from pipemon.domain.deployments import Deployment, DeploymentStatus
 from pipemon.domain.repositories import Repository
 from pipemon.domain.runs import Commit, Job, Run, Step
 
@@ -82,3 +83,25 @@ def a_step(**override: Any) -> Step:
 def a_repository(**override: Any) -> Repository:
     """Return octo/shop."""
     return Repository(**{"github_id": 77, "name": "octo/shop", "default_branch": "main", **override})
+
+
+def a_deployment(*states: str, **override: Any) -> Deployment:
+    """Return a deployment of octo/shop's production, created at T0, that came to these states a minute apart."""
+    deployment_id = override.pop("id", None) or next(_ids)
+    created_at = override.get("created_at", T0)
+    statuses = tuple(
+        DeploymentStatus(deployment_id * 10 + place, state, created_at + 60 * place)
+        for place, state in enumerate(states, start=1)
+    )
+    defaults = {
+        "id": deployment_id,
+        "environment": "production",
+        "sha": f"{deployment_id:040x}",
+        "created_at": created_at,
+        "updated_at": created_at + 60 * len(states),
+        "ref": "main",
+        "task": "deploy",
+        "creator": "dev-ada",
+        "statuses": statuses,
+    }
+    return Deployment(**{**defaults, **override})

@@ -11,6 +11,7 @@ from pipemon.api import (
     auth,
     bodies,
     builds,
+    deployments,
     docs,
     errors,
     events,
@@ -28,7 +29,7 @@ from pipemon.api.edge import Edge
 from pipemon.api.services import Services
 
 BLUEPRINTS = (
-    pipeline.bp, builds.bp, actions.bp, logs.bp, analytics.bp, notifications.bp, sending.bp, audit.bp, events.bp,
+    pipeline.bp, builds.bp, actions.bp, logs.bp, deployments.bp, analytics.bp, notifications.bp, sending.bp, audit.bp, events.bp,
     live.bp, webhooks.bp, system.bp,
 )  # fmt: skip
 

@@ -22,6 +22,8 @@ BY_CONCLUSION = {
     "cancelled": "build_cancelled",
     "skipped": "build_skipped",
 }
+# What is told of deployments, which are no builds.
+DEPLOYMENT_TYPES = ("deployment_success", "deployment_failed", "rollback_detected")
 # Every public event name, in the order in which a build can come to them; then what follows from builds.
 TYPES = (
     *dict.fromkeys(BY_STATUS.values()),
@@ -31,6 +33,7 @@ TYPES = (
     "build_updated",
     "build_deleted",
     "job_failed",
+    *DEPLOYMENT_TYPES,
     "pipeline_updated",
     "analytics_updated",
     "notification_sent",
@@ -38,7 +41,7 @@ TYPES = (
 )
 
 # The topic of each that is not told of one build.
-_TOPICS = {
+_TOPICS = dict.fromkeys(DEPLOYMENT_TYPES, "pipeline") | {
     "pipeline_updated": "pipeline",
     "analytics_updated": "analytics",
     "notification_sent": "notifications",

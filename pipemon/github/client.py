@@ -17,6 +17,7 @@ from pipemon.domain.times import format_time
 from pipemon.github import parse
 from pipemon.github.auth import TokenSource
 from pipemon.github.budget import Gate, Limits
+from pipemon.github.deployments import Deployments
 from pipemon.github.errors import BadAnswer
 from pipemon.github.exchange import Counts, Reply
 from pipemon.github.fields import document
@@ -83,6 +84,7 @@ class GitHub:
         self._tokens = tokens
         self._gate = gate
         self._transport = Transport(api_url, tokens, gate, cache_path, patience or Patience(), monotonic)
+        self.deployments = Deployments(self._transport, self._address, self._read, self._pages)
         self._linked: dict[str, str] = {}  # whose page a Link leads to: its address tells a number at best
 
     @property

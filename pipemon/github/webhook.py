@@ -6,11 +6,13 @@ https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries
 import hashlib
 import hmac
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pipemon.domain.deployments import Deployment
 from pipemon.domain.runs import Job, Run
 from pipemon.domain.secrets import Secret
 from pipemon.github import parse
+from pipemon.github.deployments import deployment, status
 from pipemon.github.errors import BadAnswer
 from pipemon.github.fields import Document, an_object, document, is_id, part, text
 
@@ -52,10 +54,11 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a delivery tells: a run, or one job of a run."""
+    """What a delivery tells: a run, one job of a run, or a deployment with the status that it came to."""
 
     run: Run | None = None
     job: Job | None = None
+    deployment: Deployment | None = None
 
 
 def may_be_signed(signature: bytes) -> bool:
@@ -110,4 +113,9 @@ def read(event: str, body: bytes, repository: str) -> Told:
         return Told(run=parse.run(payload["workflow_run"], repository))
     if event == "workflow_job":
         return Told(job=parse.job(payload["workflow_job"]))
+    if event == "deployment":
+        return Told(deployment=deployment(payload["deployment"]))
+    if event == "deployment_status":
+        told = status(payload["deployment_status"])
+        return Told(deployment=replace(deployment(payload.get("deployment")), statuses=(told,)))
     return Told()

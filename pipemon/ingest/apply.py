@@ -13,6 +13,8 @@ from pipemon.domain import diff, merge
 from pipemon.domain.coverage import Range
 from pipemon.domain.events import Event
 from pipemon.domain.runs import Attempt, Job, JobList, Run, attempt_times, is_completed
+from pipemon.ingest import deployed
+from pipemon.ingest.deployed import Deployed
 from pipemon.store import coverage, events, runs, state
 
 # A job may lag behind its run for a while; after this long its state in a complete list is what will stay.
@@ -45,6 +47,7 @@ class Batch:
     gone: tuple[int, ...] = ()
     etags: Mapping[str, str] = field(default_factory=dict)
     covered: Range | None = None
+    deployed: Deployed = field(default_factory=Deployed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Applied:
     runs: int = 0
     jobs: int = 0
     news: int = 0
+    deployments: int = 0
 
 
 class _Known:
@@ -99,12 +103,15 @@ def apply(conn: Connection, batch: Batch, recorded_at: float) -> Applied:
     news += _set_marks(conn, known, batch, now)
     applied = _write(conn, known, batch)
     news += _pipeline_news(conn, news, batch.repository_id, now)
+    if not batch.deployed.is_empty:
+        count, told = deployed.take_in(conn, batch.repository_id, batch.deployed, batch.live_since)
+        applied, news = replace(applied, deployments=count), news + told
     count = events.append(conn, news, recorded_at)
     if batch.etags:
         state.mark_applied(conn, batch.etags, now)
     if batch.covered is not None:
         coverage.cover(conn, batch.repository_id, batch.covered)
-    if count or applied.runs or applied.jobs or batch.gone:
+    if count or applied.runs or applied.jobs or applied.deployments or batch.gone:
         events.bump_revision(conn)
     return replace(applied, news=count)
 

@@ -11,6 +11,7 @@ from pipemon.domain.runs import Job, JobList
 from pipemon.github import webhook
 from pipemon.github.errors import BadAnswer, GitHubError, LimitReached
 from pipemon.ingest.apply import Batch, Sighting, apply
+from pipemon.ingest.deployed import Deployed
 from pipemon.ingest.reader import Deps
 from pipemon.ingest.told import Told
 from pipemon.store import deliveries, repositories, runs
@@ -104,6 +105,12 @@ class Deliveries:
         if repo is None:
             return self._finish(conn, delivery, "ignored", "this repository is not watched any more")
         told = webhook.read(delivery.event, body, repo.name)
+        if told.deployment is not None:
+            seen = told.deployment
+            moment = max(seen.updated_at, *(status.created_at for status in seen.statuses), 0)
+            batch = Batch(repo.id, self._live_since(repo, moment), deployed=Deployed((seen,)))
+            apply(conn, batch, self._deps.github.time())
+            return self._finish(conn, delivery, "applied")
         run_id = told.run.id if told.run else told.job.run_id if told.job else 0
         standing = runs.get_standing(conn, run_id)
         if standing == "deleted":

@@ -15,7 +15,7 @@ from pipemon.store.engine import Database
 # So soon after a commit, others are likely to come: the next one waits a moment for them.
 BUSY_SECONDS = 0.05
 GATHER_SECONDS = 0.002
-APPLIED = ("workflow_run", "workflow_job")
+APPLIED = ("workflow_run", "workflow_job", "deployment", "deployment_status")
 
 
 class Full(Exception):

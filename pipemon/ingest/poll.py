@@ -14,6 +14,7 @@ from pipemon.ingest import active
 from pipemon.ingest.apply import Batch, Sighting
 from pipemon.ingest.plan import Budget, Floors, Pace, Plan, load_of, make_plan
 from pipemon.ingest.reader import Deps, Turns, etag_of, read_attempts
+from pipemon.ingest.rollouts import Rollouts
 from pipemon.ingest.told import Told
 from pipemon.store import coverage, repositories, runs
 from pipemon.store.repositories import PollOutcome, Watched
@@ -55,6 +56,7 @@ class Poller:
         self._told = told or Told(clock)
         self._reader = active.ActiveRuns(deps, clock)
         self._turns = Turns(clock, pause_seconds=30)
+        self._rollouts = Rollouts(deps, clock)
         self.plan = Plan(floors.active_seconds, floors.idle_seconds, floors.detail_seconds)
 
     def tick(self) -> int:
@@ -109,11 +111,11 @@ class Poller:
         before = self._deps.github.counts
         repo = self._read_newest(repo)
         self._read_hints(repo, HINTS if pace.active else HINTS[:1])
-        after = self._deps.github.counts
-        pace.calls += 0.2 * (after.calls - before.calls - pace.calls)
-        pace.cost += 0.2 * (after.counted - before.counted - pace.cost)
+        pace.calls += 0.2 * (self._deps.github.counts.calls - before.calls - pace.calls)
+        pace.cost += 0.2 * (self._deps.github.counts.counted - before.counted - pace.cost)
         self._reader.read(repo, self.plan.of(pace).detail_seconds)
         self._read_ended(repo)
+        self._rollouts.read(repo, pace.active)
 
     def _identify(self, repo: Watched) -> None:
         found = self._deps.github.repository(repo.name)
@@ -185,8 +187,7 @@ class Poller:
     def _read_ended(self, repo: Watched) -> None:
         """Read the jobs, and the unseen attempts, of runs that ended lately; older ones are the backfill's."""
         with self._deps.db.read() as conn:
-            since = (repo.last_success_at or 0) - 3600
-            wanting = runs.list_wanting(conn, repo.id, limit=50, since=since)
+            wanting = runs.list_wanting(conn, repo.id, limit=50, since=(repo.last_success_at or 0) - 3600)
         read_attempts(self._deps, repo, self._turns.take(wanting, most=10), "poll", self._turns)
 
     def _succeeded(self, repo: Watched, pace: Pace) -> None:
@@ -223,8 +224,8 @@ class Poller:
         self._note(repo, error)
 
     def _note(self, repo: Watched, error: GitHubError) -> None:
-        at = self._deps.github.now()
-        self._deps.transact(lambda conn: repositories.record_failure(conn, repo.id, str(error), at))
+        now = self._deps.github.now
+        self._deps.transact(lambda conn: repositories.record_failure(conn, repo.id, str(error), now()))
 
     def _budget(self) -> Budget:
         limits = self._deps.github.limits

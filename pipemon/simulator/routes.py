@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from pipemon.simulator import logs
+from pipemon.simulator import deployment_routes, logs
 from pipemon.simulator.filters import fits
 from pipemon.simulator.habits import OWNER
 from pipemon.simulator.plans import PlannedJob, PlannedRun
@@ -46,6 +46,7 @@ class Routes:
             ("GET", repo + r"/actions/jobs/(?P<job>\d+)/logs", self._job_logs),
             ("GET", repo + run + "/logs", self._run_logs),
             ("GET", repo + run + r"/attempts/(?P<attempt>\d+)/logs", self._run_logs),
+            *((verb, repo + tail, view) for verb, tail, view in deployment_routes.table(sim, self._link)),
             ("POST", repo + run + "/(?P<verb>rerun|rerun-failed-jobs|cancel|force-cancel)", self._act),
             ("POST", repo + r"/actions/jobs/(?P<job>\d+)/rerun", self._rerun_job),
             ("GET", r"/(?:orgs|users)/(?P<owner>[^/]+)/repos|/user/repos", self._list),

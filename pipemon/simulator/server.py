@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 from pipemon.simulator import habits, logs
 from pipemon.simulator.changes import Changes, truth
 from pipemon.simulator.control import control
+from pipemon.simulator.deployments import Deployments
 from pipemon.simulator.faults import Fault, spoilt, told_length, trickle
 from pipemon.simulator.hooks import Hooks
 from pipemon.simulator.limits import Counters, Limits
@@ -53,6 +54,7 @@ class Simulator:
         self.index_lag = 0
         self.base = "http://simulator.invalid"
         self.renderer = Renderer(self.base)
+        self.deployments = Deployments()
         self._routes = Routes(self)
         self._faults: list[Fault] = []
         self._etags: dict[str, str] = {}
@@ -79,6 +81,11 @@ class Simulator:
     def add_runs(self, repository: str, count: int = 1, **pinned: Any) -> list[int]:
         """Add runs that begin now (`seconds=0`: they go on until finished)."""
         return self.order("add", repository, count=count, **pinned)
+
+    def deploy(self, repository: str, sha: str, **details: Any) -> int:
+        """Deploy a commit now; return the deployment's id."""
+        with self.lock:
+            return self.deployments.order(self.repositories[repository.split("/")[-1]], self.now(), sha, **details)
 
     def pulse(self, ago: int = 0) -> None:
         """Begin a short run somewhere; `ago` seconds: several, spread over the time since."""

@@ -12,16 +12,17 @@ import jsonschema
 import pytest
 
 from pipemon.domain import diff
+from pipemon.domain.deployments import Verdict
 from pipemon.domain.events import TYPES, Event
 from pipemon.domain.runs import Attempt, AttemptTimes
-from pipemon.ingest import movements
+from pipemon.ingest import deployed, movements
 from pipemon.live import hub, protocol, session, socket
 from pipemon.live.protocol import Misunderstood
 from pipemon.notify.outbox import event_of
 from pipemon.store import tickets
 from pipemon.store.notifications import Claimed
 from tests.api.conftest import Api
-from tests.builders import T0, a_job, a_run, a_step
+from tests.builders import T0, a_deployment, a_job, a_run, a_step
 from tests.live.test_protocol import WRONG
 
 DOCS = (Path(__file__).parents[2] / "docs" / "events.md").read_text().split("## By WebSocket")[1]
@@ -164,6 +165,10 @@ def every_event() -> Iterator[Event]:
         claimed = Claimed(3, rule_id, "slack", "{}", 1, False, group)
         yield event_of("notification_sent", claimed, "sent", T0)
         yield event_of("notification_failed", claimed, "failed", T0)
+    undone = Verdict("rollback", "deployed_before", {"previous_deployment": 6, "previous_commit": "abc"}, 6)
+    for one in (a_deployment("failure", "success"), a_deployment("failure", "success", ref=None, creator=None)):
+        yield from deployed._ends("octo/shop", None, one, 0)
+        yield deployed._rollback_event("octo/shop", one, T0, undone, 0)
 
 
 def test_every_event_that_the_code_makes_is_as_described_to_the_last_field(document: Any) -> None:

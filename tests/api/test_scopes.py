@@ -48,6 +48,11 @@ NEEDED = {
     "/api/v1/notifications/test/slack": "operate",
     "/api/v1/notifications/process/pipeline-event": "operate",
     "/api/v1/notifications/replay": "operate",
+    "/api/v1/builds/history/rollbacks": "read",
+    "/api/v1/deployments": "read",
+    "/api/v1/deployments/<id:deployment_id>": "read",
+    "/api/v1/deployments/<id:deployment_id>/verdict": "operate",
+    "/api/v1/environments": "read",
     "/api/v1/events": "read",
     "/api/v1/live/ticket": "read",
     "/api/v1/webhooks/github": "signature",
@@ -57,6 +62,7 @@ WRITES = {
     *(f"/api/v1/notifications/{name}" for name in SENDS),
     "/api/v1/notifications/rules/<id:rule_id>",
     "/api/v1/live/ticket",
+    "/api/v1/deployments/<id:deployment_id>/verdict",
     "/api/v1/builds/<id:build_id>/rerun",
     "/api/v1/builds/<id:build_id>/cancel",
 }
@@ -78,6 +84,10 @@ def add_probes(app: Flask) -> None:
 def call(api: Api, path: str, who: str | None) -> int:
     headers = {"X-API-Key": "pmk_wrong"} if who == "wrong" else {}
     key = who if who != "wrong" else None
+    if path.endswith("/verdict"):
+        body = {"kind": "change"}
+        path = path.replace("<id:deployment_id>", "1")
+        return api.open(path, "PUT", key, headers={**headers, "If-Match": '"1"'}, json=body).status_code
     method = (
         "DELETE"
         if "rule_id" in path
@@ -90,6 +100,7 @@ def call(api: Api, path: str, who: str | None) -> int:
         path.replace("<id:build_id>", "1")
         .replace("<id:job_id>", "1")
         .replace("<id:rule_id>", "1")
+        .replace("<id:deployment_id>", "1")
         .replace("<path:name>", "docs/redoc.js")
     )
     return api.open(path, method, key, headers=headers, json=json).status_code
@@ -131,7 +142,7 @@ def test_every_route_for_every_caller(make_api: Any, settings: Any, reads_are_op
         found = call(api, path, who)
         if path.startswith("/api/v1/notifications") and path in WRITES and wanted == 200:
             wanted = 404 if "rule_id" in path else 422  # nothing of that body can be done
-        if "build_id" in path and wanted == 200:
+        if ("build_id" in path or "deployment_id" in path) and wanted == 200:
             # Logs need a flag, which this reader's key does not have.
             wanted = 403 if path.endswith("logs") and who == "reader" else 404
         assert found == wanted, (path, who)

@@ -1,7 +1,9 @@
 """Deliveries come late, twice, in any order, or not at all: what is stored is what happened, and each end once."""
 
+import itertools
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +18,9 @@ from pipemon.store import deliveries as stored
 from pipemon.store import repositories
 from pipemon.store.engine import DatabaseFull
 from pipemon.store.schema import deliveries, events
+from pipemon.store.schema_deployments import deployments as deployed
 from pipemon.store.state import LeaseLost
+from tests.builders import iso
 from tests.ingest.conftest import SHOP, Story
 from tests.ingest.hooked import Hooked, changed
 
@@ -420,19 +424,65 @@ def test_I8_old_bodies_go_by_themselves(hooked: Hooked) -> None:
     assert hooked.results() == {}
 
 
-def test_deployments_are_kept(hooked: Hooked) -> None:
+def deployment_postings(hooked: Hooked, *states: str) -> list[Posting]:
+    """Return the deliveries of one deployment: that it was made, and that it came to each of these states."""
     hooked.story.sim.add_runs(SHOP, seconds=0)
     (run,) = [one for one in hooked.collect(1) if one.event == "workflow_run"]
+    made = iso(int(hooked.story.now))
+    deployment = {"id": 5, "sha": "a" * 40, "environment": "production", "created_at": made, "updated_at": made}
 
-    def to_deployment(body: dict[str, Any]) -> None:
-        body["action"] = "created"
-        body["deployment"] = {"id": 5}
+    def posting(event: str, **parts: Any) -> Posting:
+        def change(body: dict[str, Any]) -> None:
+            body.pop("workflow_run")
+            body.update(action="created", deployment=deployment, **parts)
 
-    posting = changed(run, to_deployment, "deployment")
-    assert hooked.take_in(posting, event="deployment")[0].status == "accepted"
+        return replace(changed(run, change, f"{event}-{len(found)}"), event=event)
+
+    found: list[Posting] = []
+    found.append(posting("deployment"))
+    for number, state in enumerate(states, start=1):
+        at = iso(int(hooked.story.now) + number)
+        found.append(posting("deployment_status", deployment_status={"id": number, "state": state, "created_at": at}))
+    return found
+
+
+def deployments_of(hooked: Hooked) -> list[Any]:
+    columns = (deployed.c.id, deployed.c.state, deployed.c.deployed_at, deployed.c.statuses, deployed.c.kind)
+    return [tuple(row) for row in hooked.story.rows(sa.select(*columns))]
+
+
+def test_W1_deployment_deliveries_in_any_order_end_the_same(hooked: Hooked) -> None:
+    postings = deployment_postings(hooked, "in_progress", "success", "inactive")
+    ends = set()
+    for turn, order in enumerate(itertools.permutations(postings)):
+        hooked.story.db.transact(lambda conn: conn.execute(sa.delete(deployed)))
+        for posting in order:
+            hooked.take_in(posting, guid=f"{turn}-{posting.guid}")
+        hooked.apply()
+        ends.add(tuple(deployments_of(hooked)))
+    ((end,),) = ends
+    assert (end[1], end[2], end[4]) == ("inactive", int(hooked.story.now) + 2, "first")
+    told = hooked.story.rows(sa.select(events.c.type).where(events.c.type.like("deployment%")))
+    assert [row.type for row in told] == ["deployment_success"]
+
+
+def test_W2_a_deployment_told_twice_has_one_effect(hooked: Hooked) -> None:
+    postings = deployment_postings(hooked, "success")
+    hooked.take_in(*postings)
     hooked.apply()
-    assert hooked.results() == {"kept": 1}
-    assert hooked.story.rows(sa.select(deliveries.c.body))[0].body is not None
+    before = deployments_of(hooked), hooked.log()
+    assert {receipt.status for receipt in hooked.take_in(*postings)} == {"repeated"}
+    hooked.take_in(postings[1], guid="again")
+    hooked.apply()
+    assert (deployments_of(hooked), hooked.log()) == before
+    assert hooked.results() == {"applied": 3}
+
+
+def test_a_deployment_that_cant_be_believed_is_set_aside(hooked: Hooked) -> None:
+    (posting,) = deployment_postings(hooked)
+    hooked.take_in(changed(posting, lambda body: body["deployment"].pop("sha"), "bad"), event="deployment")
+    hooked.apply()
+    assert hooked.results() == {"failed": 1}
 
 
 def test_one_of_a_repository_no_longer_watched_is_ignored(hooked: Hooked) -> None:

@@ -77,6 +77,17 @@ PIPELINE_DATA = _of({
     "repository": TEXT, "running_count": COUNT, "queued_count": COUNT,
     "build_ids": {"type": "array", "items": WHOLE}, "branches": {"type": "array", "items": TEXT},
 })  # fmt: skip
+DEPLOYMENT_DATA = _of(
+    {
+        "deployment_id": WHOLE, "repository": TEXT, "environment": TEXT, "ref": _maybe(TEXT), "commit_sha": TEXT,
+        "creator": _maybe(TEXT), "status": TEXT, "created_at": MOMENT, "completed_at": MOMENT, "url": _maybe(TEXT),
+    },
+    {
+        "kind": {"enum": ["rollback", "revert"]}, "rule": TEXT, "blamed_deployment_id": _maybe(WHOLE),
+        "previous_deployment_id": WHOLE, "previous_commit_sha": TEXT,
+    },
+    description="Of a deployment: its end, or that it is a rollback.",
+)  # fmt: skip
 ANALYTICS_DATA = _of({"repository": TEXT, "builds": COUNT, "last_build_event_id": EVENT_ID})
 NOTIFICATION_DATA = _of(
     {"notification_id": WHOLE, "rule_id": _maybe(WHOLE), "channel": TEXT, "status": {"enum": ["sent", "failed"]}}
@@ -84,7 +95,7 @@ NOTIFICATION_DATA = _of(
 # Topic -> the name and the schema of its events' data.
 DATA = {
     "builds": ("BuildData", BUILD_DATA),
-    "pipeline": ("PipelineData", PIPELINE_DATA),
+    "pipeline": ("PipelineData", {"anyOf": [PIPELINE_DATA, DEPLOYMENT_DATA]}),
     "analytics": ("AnalyticsData", ANALYTICS_DATA),
     "notifications": ("NotificationData", NOTIFICATION_DATA),
 }

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from pipemon.store import schema_actions, schema_notifications  # noqa: F401 -- known to the metadata
+from pipemon.store import schema_actions, schema_deployments, schema_notifications  # noqa: F401 -- known to the metadata
 from pipemon.store.schema import metadata
 
 context.configure(

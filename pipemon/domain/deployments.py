@@ -1,0 +1,170 @@
+"""What a deployment is, how its observations become one, and whether it is a change, a rollback or the same again."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+FAILURES = frozenset({"failure", "error"})
+# What a deployment can be to its environment, in the order in which the rules are asked.
+KINDS = ("first", "redeploy", "rollback", "revert", "change")
+UNDOES = frozenset({"rollback", "revert"})
+
+# git's own sentence, and the title that both git and GitHub give a revert.
+_REVERTED_SHA = re.compile(r"This reverts commit ([0-9a-f]{7,64})\b")
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentStatus:
+    """One status of a deployment, as it was given; GitHub never changes it."""
+
+    id: int
+    state: str
+    created_at: int
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One observation of a deployment, or all of them merged. `statuses` are in the order of time."""
+
+    id: int
+    environment: str
+    sha: str
+    created_at: int
+    updated_at: int
+    ref: str | None = None
+    task: str | None = None
+    creator: str | None = None
+    description: str | None = None
+    statuses: tuple[DeploymentStatus, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """The newest status's word; pending where there is none."""
+        return self.statuses[-1].state if self.statuses else "pending"
+
+    @property
+    def deployed_at(self) -> int | None:
+        """The moment of the first success: what follows (`inactive`) is supersession, not failure."""
+        return next((status.created_at for status in self.statuses if status.state == "success"), None)
+
+    @property
+    def failed_at(self) -> int | None:
+        """The moment of the first failure or error."""
+        return next((status.created_at for status in self.statuses if status.state in FAILURES), None)
+
+    @property
+    def url(self) -> str | None:
+        """The newest status's page."""
+        return next((status.url for status in reversed(self.statuses) if status.url), None)
+
+
+def merge(stored: Deployment | None, seen: Deployment) -> Deployment:
+    """Return what both tell together: the same in any order, and however often."""
+    if stored is None:
+        return replace(seen, statuses=_together(seen.statuses))
+    newer = max(stored, seen, key=_newness)
+    return replace(newer, statuses=_together((*stored.statuses, *seen.statuses)))
+
+
+def _newness(one: Deployment) -> tuple[int, str]:
+    """Order observations; equal seconds are settled by the text, so that no order of arrival matters."""
+    return one.updated_at, repr(replace(one, statuses=()))
+
+
+def _together(statuses: Iterable[DeploymentStatus]) -> tuple[DeploymentStatus, ...]:
+    by_id: dict[int, DeploymentStatus] = {}
+    for status in sorted(statuses, key=repr):
+        by_id[status.id] = status
+    return tuple(sorted(by_id.values(), key=lambda status: (status.created_at, status.id)))
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit of a deployment's range. `is_merge`: it has several parents."""
+
+    sha: str
+    committed_at: int | None
+    message: str
+    author: str | None = None
+    is_merge: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What changed from one deployed commit (`base`) to the next: ahead, behind, diverged, identical or unreadable."""
+
+    base: str
+    status: str
+    ahead_by: int = 0
+    behind_by: int = 0
+    commits: tuple[Commit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One finished deployment in its environment's history. `at` is when it was deployed, or failed."""
+
+    id: int
+    sha: str
+    at: int
+    succeeded: bool = True
+    message: str = ""
+    comparison: Comparison | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a deployment was, by which rule, on what evidence. `blamed` is the deployment that it undid."""
+
+    kind: str
+    rule: str
+    evidence: Mapping[str, object] = field(default_factory=dict)
+    blamed: int | None = None
+
+
+def verdicts(history: Iterable[Step]) -> dict[int, Verdict]:
+    """Return the verdict of each deployment of one environment's history, whatever order it comes in.
+
+    One that failed is compared with what was live, and becomes nothing that a later one is compared with.
+    """
+    live: list[Step] = []
+    found: dict[int, Verdict] = {}
+    latest: dict[str, int] = {}  # where in `live` each commit was deployed last
+    for step in sorted(history, key=lambda step: (step.at, step.id)):
+        found[step.id] = _verdict(step, live, latest, found)
+        if step.succeeded:
+            latest[step.sha] = len(live)
+            live.append(step)
+    return found
+
+
+def _verdict(step: Step, live: Sequence[Step], latest: Mapping[str, int], found: Mapping[int, Verdict]) -> Verdict:
+    if not live:
+        return Verdict("first", "nothing_before")
+    before = live[-1]
+    evidence: dict[str, object] = {"previous_deployment": before.id, "previous_commit": before.sha}
+    if step.sha == before.sha:
+        return Verdict("redeploy", "same_commit", evidence)
+    if step.sha in latest:
+        place = latest[step.sha]
+        # What a rollback undoes began with the first change after the commit that it goes back to.
+        undone = next((one.id for one in live[place + 1 :] if found[one.id].kind == "change"), None)
+        return Verdict("rollback", "deployed_before", evidence | {"restored_deployment": live[place].id}, undone)
+    if step.comparison and step.comparison.base == before.sha and step.comparison.status == "behind":
+        evidence["commits_behind"] = step.comparison.behind_by
+        return Verdict("rollback", "ancestor_of_previous", evidence, before.id)
+    if reverting := _reverting(step, before):
+        return Verdict("revert", "reverts_previous", evidence | reverting, before.id)
+    return Verdict("change", "new_commit", evidence)
+
+
+def _reverting(step: Step, before: Step) -> dict[str, object] | None:
+    """Return the evidence that one of the deployment's commits reverts its predecessor's head."""
+    commits = step.comparison.commits if step.comparison and step.comparison.base == before.sha else ()
+    title = before.message.partition("\n")[0]
+    for sha, message in [(step.sha, step.message), *((one.sha, one.message) for one in commits)]:
+        names = any(before.sha.startswith(named) for named in _REVERTED_SHA.findall(message))
+        if names or (title and message.partition("\n")[0] == f'Revert "{title}"'):
+            return {"revert_commit": sha}
+    return None

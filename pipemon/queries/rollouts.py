@@ -1,0 +1,233 @@
+"""GitHub deployments for answers: lists, rollbacks, what is live where, and each environment's history."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from pipemon.domain.deployments import UNDOES, Commit
+from pipemon.queries.freshness import AsOf
+from pipemon.queries.scope import Condition, Query, Scope, in_repositories
+from pipemon.store.engine import Database
+from pipemon.store.schema_deployments import deployments
+
+_KIND: sa.ColumnElement[str] = sa.func.coalesce(deployments.c.overruled_kind, deployments.c.kind)
+KIND = _KIND.label("kind")
+COLUMNS = (
+    *(deployments.c[name] for name in ("id", "repository_id", "environment", "sha", "ref", "creator", "created_at")),
+    *(deployments.c[name] for name in ("state", "deployed_at", "failed_at", "finished_at", "url", "ahead_by")),
+    *(deployments.c[name] for name in ("rule", "evidence", "blamed_id", "previous_id", "overruled_by", "overruled_at")),
+    deployments.c.overruled_why,
+    sa.func.coalesce(deployments.c.verdict_version, 0).label("version"),
+    KIND,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One deployment. `kind` and what belongs to it are null until it has succeeded or failed."""
+
+    id: int
+    repository: str
+    environment: str
+    sha: str
+    ref: str | None
+    creator: str | None
+    created_at: int
+    state: str
+    deployed_at: int | None
+    failed_at: int | None
+    url: str | None
+    commits: int | None
+    kind: str | None
+    rule: str | None
+    evidence: Mapping[str, object]
+    blamed_id: int | None
+    overruled_by: str | None
+    overruled_at: int | None
+    overruled_why: str | None
+    version: int
+
+    @property
+    def duration_seconds(self) -> int | None:
+        """From the deployment's creation to its first success, else failure."""
+        end = self.failed_at if self.deployed_at is None else self.deployed_at
+        return None if end is None else max(0, end - self.created_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list."""
+
+    deployments: Sequence[Shown]
+    page: int
+    per_page: int
+    total_count: int
+    as_of: AsOf
+
+    @property
+    def has_next(self) -> bool:
+        """Whether there is a page behind it."""
+        return self.page * self.per_page < self.total_count
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which deployments are wanted; None filters nothing."""
+
+    environment: str | None = None
+    state: str | None = None
+    kind: str | None = None
+    sha: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """A rollback, the deployment that it undid, and how long that was live. `failed_at`: when that one went wrong."""
+
+    id: int
+    repository: str
+    environment: str
+    kind: str
+    failed_sha: str | None
+    failed_at: int | None
+    restored_sha: str
+    rolled_back_at: int
+    url: str | None
+
+    rollback_detected: bool = True
+
+    @property
+    def duration_minutes(self) -> float | None:
+        """From the failed deployment to the recovery."""
+        return None if self.failed_at is None else round(max(0, self.rolled_back_at - self.failed_at) / 60, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollbacks:
+    """The newest rollbacks, and how many there are in all."""
+
+    rollback_events: Sequence[Rollback]
+    total_count: int
+    as_of: AsOf
+
+
+@dataclass(frozen=True, slots=True)
+class Environments:
+    """What is live in each environment."""
+
+    environments: Sequence[Shown]
+    as_of: AsOf
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """One deployment of an environment's history. `commits` are those of its range; None: not known."""
+
+    id: int
+    sha: str
+    state: str
+    kind: str | None
+    deployed_at: int | None
+    failed_at: int | None
+    commits: tuple[Commit, ...] | None
+
+
+def page(db: Database, scope: Scope, wanted: Filter, at: tuple[int, int], as_of: AsOf) -> Page:
+    """Return a page of deployments, newest first; `at` is the page's number and its length."""
+    where = _where(scope, wanted)
+    total = db.heavy(sa.select(sa.func.count()).select_from(deployments).where(*where))[0][0]
+    query = sa.select(*COLUMNS).where(*where).order_by(deployments.c.created_at.desc(), deployments.c.id.desc())
+    with db.read() as conn:
+        rows = conn.execute(query.limit(at[1]).offset((at[0] - 1) * at[1])).all()
+    return Page([_shown(row, scope) for row in rows], *at, total, as_of)
+
+
+def get(db: Database, scope: Scope, deployment_id: int) -> Shown | None:
+    """Return one deployment; None where no repository of the scope has it."""
+    query = sa.select(*COLUMNS).where(deployments.c.id == deployment_id, *_where(scope, Filter()))
+    with db.read() as conn:
+        row = conn.execute(query).first()
+    return None if row is None else _shown(row, scope)
+
+
+def list_live(db: Database, scope: Scope, as_of: AsOf) -> Environments:
+    """Return what is live: the newest successful deployment of each environment, by repository and environment."""
+    table = deployments.c
+    place = sa.func.row_number().over(
+        partition_by=(table.repository_id, table.environment), order_by=(table.deployed_at.desc(), table.id.desc())
+    )
+    ranked = sa.select(table.id, place.label("place")).where(table.deployed_at.is_not(None), *_where(scope, Filter()))
+    newest = ranked.subquery()
+    query = sa.select(*COLUMNS).where(table.id.in_(sa.select(newest.c.id).where(newest.c.place == 1)))
+    with db.read() as conn:
+        rows = conn.execute(query).all()
+    found = sorted((_shown(row, scope) for row in rows), key=lambda one: (one.repository, one.environment))
+    return Environments(found, as_of)
+
+
+def list_rollbacks(db: Database, scope: Scope, limit: int, as_of: AsOf) -> Rollbacks:
+    """Return the newest rollbacks, newest first."""
+    failed = deployments.alias("failed")
+    wrong = sa.func.coalesce(failed.c.failed_at, failed.c.deployed_at)
+    undone = sa.func.coalesce(deployments.c.blamed_id, deployments.c.previous_id)
+    table = deployments.c
+    where = (_KIND.in_(sorted(UNDOES)), table.deployed_at.is_not(None), *_where(scope, Filter()))
+    query: Query = (
+        sa.select(table.id, table.repository_id, table.environment, KIND, failed.c.sha.label("failed_sha"))
+        .add_columns(wrong.label("failed_at"), table.sha, table.deployed_at, table.url)
+        .select_from(deployments.outerjoin(failed, failed.c.id == undone))
+        .where(*where)
+        .order_by(table.deployed_at.desc(), table.id.desc())
+        .limit(limit)
+    )
+    with db.read() as conn:
+        rows = conn.execute(query).all()
+        total = conn.execute(sa.select(sa.func.count()).select_from(deployments).where(*where)).scalar_one()
+    # To go back by deploying an older commit again is told as a redeploy.
+    found = [
+        Rollback(row[0], scope.repositories[row[1]], row[2], "revert" if row[3] == "revert" else "redeploy", *row[4:])
+        for row in rows
+    ]
+    return Rollbacks(found, total, as_of)
+
+
+def history(db: Database, scope: Scope, from_at: int, to_at: int) -> dict[tuple[str, str], list[Past]]:
+    """Return, per (repository, environment), its deployments that finished in [from_at, to_at), oldest first."""
+    table = deployments.c
+    query: Query = (
+        sa.select(table.repository_id, table.environment, table.id, table.sha, table.state, KIND)
+        .add_columns(table.deployed_at, table.failed_at, table.comparison, table.commits)
+        .where(table.finished_at >= from_at, table.finished_at < to_at, *_where(scope, Filter()))
+        .order_by(table.finished_at, table.id)
+    )
+    found: dict[tuple[str, str], list[Past]] = {}
+    for row in db.heavy(query):
+        readable = row[8] in ("ahead", "diverged", "behind", "identical")
+        commits = tuple(Commit(*one) for one in json.loads(row[9] or "[]")) if readable else None
+        found.setdefault((scope.repositories[row[0]], row[1]), []).append(
+            Past(row[2], row[3], row[4], row[5], row[6], row[7], commits)
+        )
+    return found
+
+
+def _where(scope: Scope, wanted: Filter) -> list[Condition]:
+    found: list[Condition] = [in_repositories(deployments.c.repository_id, scope.repositories)]
+    for name in ("environment", "state"):
+        if (value := getattr(wanted, name)) is not None:
+            found.append(deployments.c[name].in_([value]))
+    if wanted.kind is not None:
+        found.append(_KIND.in_([wanted.kind]))
+    if wanted.sha is not None:
+        found += [deployments.c.sha >= wanted.sha.lower(), deployments.c.sha < wanted.sha.lower() + "g"]
+    return found
+
+
+def _shown(row: sa.Row[tuple[object, ...]], scope: Scope) -> Shown:
+    values = row._mapping
+    same = {name: values[name] for name in Shown.__slots__ if name in values and name != "evidence"}
+    evidence = json.loads(values["evidence"] or "{}")
+    return Shown(
+        repository=scope.repositories[values["repository_id"]], commits=values["ahead_by"], evidence=evidence, **same
+    )
