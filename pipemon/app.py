@@ -2,8 +2,9 @@
 
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from flask import Flask
 
@@ -11,7 +12,7 @@ import pipemon.api
 from config import Settings
 from pipemon import telemetry
 from pipemon.actions import Performer
-from pipemon.api.channels import Room
+from pipemon.api.channels import Room, channel_status
 from pipemon.api.live import authenticate
 from pipemon.api.services import Services, SnapshotSource
 from pipemon.background import Background, Chore, Work
@@ -29,10 +30,11 @@ from pipemon.live.session import Live
 from pipemon.live.socket import RESTART
 from pipemon.notify.channel import Channel
 from pipemon.notify.channels.slack import Slack
+from pipemon.notify.facts import Deploys
 from pipemon.notify.posting import poster
 from pipemon.outbound.client import Outbound
 from pipemon.queries import freshness
-from pipemon.store import repositories, state
+from pipemon.store import notifications, repositories, state
 from pipemon.store.engine import Database
 from pipemon.store.engine import DatabaseError as StoreError
 from pipemon.telling import Telling
@@ -57,7 +59,8 @@ def create_app(settings: Settings) -> Flask:
     alone_since = time.time() if db.dialect == "sqlite" else 0.0
     performer = Performer(db, github, make_actions(settings, db, github), alone_since)
     outbound = Outbound(Allowed.of(settings.outbound_allow))
-    telling = Telling(db, channels_of(settings, outbound), github.time, settings.notify_max_age_minutes * 60)
+    deploys = Deploys(settings.deployment_workflows, settings.deployment_branches)
+    telling = Telling(db, channels_of(settings, outbound), github.time, settings.notify_max_age_minutes * 60, deploys)
     chores = [Chore("settle_actions", performer.settle_left, 5)]
     background = Background(
         replace(make_work(settings, db, github, snapshots.refresh, chores), tell=telling.job),
@@ -69,7 +72,7 @@ def create_app(settings: Settings) -> Flask:
         db=db,
         clock=github.time,
         snapshots=snapshots,
-        health=make_health(db, github, background),
+        health=make_health(db, github, background, telling.channels),
         limits=lambda: github.limits,
         github=github,
         performer=performer,
@@ -166,23 +169,34 @@ def _snapshot(db: Database) -> freshness.Snapshot:
         return freshness.read(conn)
 
 
-def make_health(db: Database, github: GitHub, background: Background) -> Callable[[], dict[str, dict[str, str | None]]]:
+def make_health(
+    db: Database, github: GitHub, background: Background, channels: Mapping[str, Channel]
+) -> Callable[[], dict[str, dict[str, str | None]]]:
     """Return the function that says, per part, how it is and why."""
 
     def health() -> dict[str, dict[str, str | None]]:
         try:
             with db.read() as conn:
                 watched = repositories.list_errors(conn)
+                known = {row.name: row for row in notifications.list_channels(conn)}
         except StoreError as error:
             return _blind(str(error))
         return {
             "database": {"state": "healthy", "cause": None},
             "github": _github_health(github, watched),
             "scheduler": _scheduler_health(background),
-            "slack": {"state": "not_configured", "cause": None},
+            "slack": _slack_health(known, channels),
         }
 
     return health
+
+
+def _slack_health(known: Mapping[str, Any], channels: Mapping[str, Channel]) -> dict[str, str | None]:
+    state = channel_status(known, channels, "slack")
+    causes = [
+        f"{name}: {row.disabled_why or row.last_error}" for name, row in sorted(known.items()) if name in channels
+    ]
+    return {"state": state, "cause": "; ".join(causes) if state in ("degraded", "unhealthy") else None}
 
 
 def _blind(why: str) -> dict[str, dict[str, str | None]]:

@@ -11,6 +11,7 @@ from pipemon.domain.events import Event
 from pipemon.ingest.apply import tell
 from pipemon.notify.channel import Channel
 from pipemon.notify.dispatch import Dispatch
+from pipemon.notify.facts import Deploys
 from pipemon.notify.outbox import Outbox
 from pipemon.store.engine import Database
 
@@ -25,6 +26,7 @@ class Telling:
     channels: Mapping[str, Channel]
     clock: Callable[[], float]
     max_age_seconds: int
+    deploys: Deploys = field(default_factory=Deploys)
     _bell: threading.Event = field(default_factory=threading.Event)
 
     def ring(self) -> None:
@@ -34,7 +36,7 @@ class Telling:
     def job(self, guard: Callable[[Connection], None], goes_on: Callable[[], bool]) -> Callable[[], None]:
         """Return the work of about a second, under the guard of the lease."""
         recipients = {name: channel.recipient for name, channel in self.channels.items()}
-        dispatch = Dispatch(self.db, self.clock, recipients, self.max_age_seconds, guard)
+        dispatch = Dispatch(self.db, self.clock, recipients, self.max_age_seconds, guard, self.deploys)
         outbox = Outbox(self.db, self.channels, time.time, guard, self._tell)
 
         def work() -> None:

@@ -29,8 +29,8 @@ from pipemon.api.edge import Edge
 from pipemon.api.services import Services
 
 BLUEPRINTS = (
-    pipeline.bp, builds.bp, actions.bp, logs.bp, deployments.bp, analytics.bp, notifications.bp, sending.bp, audit.bp, events.bp,
-    live.bp, webhooks.bp, system.bp,
+    pipeline.bp, builds.bp, actions.bp, logs.bp, deployments.bp, analytics.bp, notifications.bp, sending.bp, audit.bp,
+    events.bp, live.bp, webhooks.bp, system.bp,
 )  # fmt: skip
 
 

@@ -12,7 +12,8 @@ from pipemon.api.channels import room
 from pipemon.api.errors import refuse
 from pipemon.api.schemas import notifications as shapes
 from pipemon.api.services import services
-from pipemon.notify import dispatch, message
+from pipemon.notify import message
+from pipemon.notify.facts import to_rule
 from pipemon.notify.message import Message
 from pipemon.notify.rules import FAILURES, Fact, Index
 from pipemon.queries import notifications as queries
@@ -102,7 +103,7 @@ def process(wanted: dict[str, Any]) -> _Processed:
     said = message.of_event(name, {**build, "workflow": build.get("workflow") or build.get("name")}, int(now))
 
     def work(conn: Any) -> list[_Triggered]:
-        index = Index(dispatch.to_rule(rule) for rule in rules.list_rules(conn))
+        index = Index(to_rule(rule) for rule in rules.list_rules(conn))
         found = []
         for rule, _ in index.matching(_fact(name, build)):
             for channel in rule.channels:

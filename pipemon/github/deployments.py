@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 from pipemon.domain.deployments import Commit, Comparison, Deployment, DeploymentStatus
 from pipemon.github.errors import BadAnswer, NotFound, Refused
+from pipemon.github.exchange import Reply
 from pipemon.github.fields import Document, address, an_id, an_object, count, every, items, moment, part, text, word
-from pipemon.github.transport import Reply, Transport
+from pipemon.github.transport import Transport
 
 T = TypeVar("T")
 

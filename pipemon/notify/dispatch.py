@@ -12,13 +12,13 @@ from sqlalchemy import Connection
 
 from pipemon import telemetry
 from pipemon.notify import message
+from pipemon.notify.facts import Deploys, fact_of, to_rule
 from pipemon.notify.message import Message
-from pipemon.notify.rules import FAILURES, Condition, Fact, Index, Rule, any_matches
+from pipemon.notify.rules import FAILURES, Fact, Index, Rule, any_matches
 from pipemon.store import events, notifications
 from pipemon.store import rules as stored
 from pipemon.store.engine import Database
 from pipemon.store.notifications import Intent
-from pipemon.store.rules import StoredRule
 
 log = telemetry.logger(__name__)
 
@@ -26,47 +26,7 @@ PAGE = 100
 # Events that are no transition of a build, and those that only say that something moved.
 UNTOLD = ("build_progress", "build_updated", "build_waiting", "pipeline_updated", "analytics_updated",
           "notification_sent", "notification_failed")  # fmt: skip
-REPAIRS = ("build_succeeded",)
 GROUP_SECONDS = 900
-
-
-def to_rule(rule: StoredRule) -> Rule:
-    """Return a rule as it is held against events."""
-    conditions = []
-    for one in rule.conditions:
-        value = one["value"]
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            conditions.append(Condition(one["type"], number=float(value)))
-        else:
-            conditions.append(Condition(one["type"], tuple([value] if isinstance(value, str) else value)))
-    return Rule(
-        rule.id, rule.name, frozenset(rule.trigger_events), tuple(conditions), tuple(rule.channels), rule.enabled
-    )
-
-
-def fact_of(conn: Connection, event_type: str, data: Mapping[str, Any], run_id: int | None) -> Fact:
-    """Return what the rules are held against."""
-    build = None if run_id is None else notifications.build(conn, run_id, int(data.get("run_attempt") or 1))
-    names = [event_type]
-    if build is not None and event_type in FAILURES and build.was_red:
-        names.append("build_still_failing")
-    if build is not None and event_type in REPAIRS and build.was_red:
-        names.insert(0, "build_recovered")
-    branch = data.get("branch")
-    return Fact(
-        names=tuple(names),
-        repository=str(data.get("repository") or ""),
-        workflow=data.get("workflow"),
-        branch=branch if build is None or build.on_own_branch or build.pull_request else None,
-        default_branch=build.default_branch if build else None,
-        pull_request=bool(build and build.pull_request),
-        status=data.get("status"),
-        conclusion=data.get("conclusion"),
-        event=data.get("event"),
-        author=(build.author if build else None) or data.get("actor"),
-        failures=build.failures if build else 0,
-        duration_seconds=data.get("duration_seconds"),
-    )
 
 
 class Dispatch:
@@ -79,8 +39,10 @@ class Dispatch:
         recipients: Mapping[str, str],
         max_age_seconds: int,
         guard: Callable[[Connection], None] = lambda conn: None,
+        deploys: Deploys = Deploys(),
     ) -> None:
         self._db = db
+        self._deploys = deploys
         self._clock = clock
         self._recipients = recipients
         self._max_age = max_age_seconds
@@ -117,7 +79,8 @@ class Dispatch:
 
     def _tell(self, conn: Connection, row: Any, index: Index, settings: Mapping[str, Any], now: float) -> None:
         data = json.loads(row.data)
-        fact = fact_of(conn, row.type, data, row.run_id)
+        fact = fact_of(conn, row.type, data, row.run_id, self._deploys)
+        data.setdefault("branch", fact.branch)
         closing = _closing(fact, index)
         for rule, name in index.matching(fact) + closing:
             said = message.of_event(name, data, row.occurred_at, fact.failures)

@@ -56,21 +56,27 @@ HEADLINES = {
     "build_started": ("info", "{workflow} started on {branch}"),
     "build_queued": ("info", "{workflow} is queued on {branch}"),
     "job_failed": ("bad", "a job of {workflow} failed on {branch}"),
-    "deployment_success": ("good", "{workflow} deployed {branch}"),
-    "deployment_failed": ("bad", "{workflow} could not deploy {branch}"),
-    "rollback_detected": ("warn", "a rollback of {branch}"),
+    "deployment_success": ("good", "{branch} was deployed to {environment}"),
+    "deployment_failed": ("bad", "{branch} could not be deployed to {environment}"),
+    "rollback_detected": ("warn", "{environment} was rolled back"),
 }
 
 
 def of_event(event_type: str, data: Mapping[str, Any], occurred_at: int, failures: int = 0) -> Message:
     """Return the message of one event of a build. `failures`: how many in a row there are by now, or were."""
     severity, headline = HEADLINES.get(event_type, ("info", f"{event_type}: {{workflow}} on {{branch}}"))
-    named = {"workflow": data.get("workflow") or "a workflow", "branch": data.get("branch") or "no branch"}
+    named = {
+        "workflow": data.get("workflow") or "a workflow",
+        "branch": data.get("branch") or data.get("ref") or "no branch",
+        "environment": data.get("environment") or data.get("workflow") or "an environment",
+    }
     facts = [
         ("Repository", str(data.get("repository") or "")),
         ("Commit", _commit(data)),
-        ("By", str(data.get("actor") or "nobody known")),
+        ("By", str(data.get("actor") or data.get("creator") or "nobody known")),
     ]
+    if data.get("previous_commit_sha"):
+        facts.append(("Was", str(data["previous_commit_sha"])[:7]))
     if data.get("job"):
         facts.append(("Job", str(data["job"])))
     if data.get("failed_step"):

@@ -104,8 +104,7 @@ class Simulator:
 
     def clear_faults(self) -> None:
         """Behave again."""
-        self._faults.clear()
-        self.revoked.clear()
+        self._faults, self.revoked = [], set()
         self.index_lag, self.limits.exhausted = 0, False
 
     def exhaust(self) -> None:
@@ -160,8 +159,8 @@ class Simulator:
         if now < self.limits.forbidden_until.get(token, 0):
             counters.forbidden += 1
         fault = next((f for f in self._faults if f.strikes(path, self._random)), None)
-        done = fault is None or verb == "GET" or not fault.prevents
-        status, body, headers = self._facts(verb, path, environ, token, now) if done else (200, {}, {})
+        undone = fault is not None and verb != "GET" and fault.prevents
+        status, body, headers = (200, {}, {}) if undone else self._facts(verb, path, environ, token, now)
         headers = {**self.limits.headers(token, now), **headers}
         if fault is not None:
             return self._spoil(fault, status, body, headers, token, start)

@@ -3,7 +3,7 @@
 States: pending, leased, retry (all three wait), sent, dead (given up), suppressed (decided against, with the reason).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from pipemon.store.schema import attempts, repositories, runs
+from pipemon.store.schema_deployments import deployments
 from pipemon.store.schema_notifications import notification_channels, notifications
 from pipemon.store.upsert import upsert
 
@@ -82,6 +83,7 @@ class Build:
     run_number: int
     failures: int  # decisive failures in a row, this run among them if it failed
     was_red: bool  # the decisive run before it failed
+    has_deployments: bool = False  # its repository tells GitHub of its deployments
 
 
 def add(conn: Connection, intent: Intent) -> int | None:
@@ -201,8 +203,31 @@ def build(conn: Connection, run_id: int, attempt: int) -> Build | None:
     author = row.actor or row.author
     return Build(
         row.repository_id, row.default_branch, own, pull_request, author, row.duration_seconds, row.run_number,
-        reds + failed, reds > 0,
+        reds + failed, reds > 0, _has_deployments(conn, row.repository_id),
     )  # fmt: skip
+
+
+def _has_deployments(conn: Connection, repository_id: int) -> bool:
+    query = sa.select(deployments.c.id).where(deployments.c.repository_id == repository_id).limit(1)
+    return conn.execute(query).one_or_none() is not None
+
+
+def branch_of(conn: Connection, data: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
+    """Return a deployment's repository, its default branch, and the branch that was deployed, as far as it is known.
+
+    GitHub tells a branch, a tag or a commit; of a commit, the runs tell of which branch it is, the default one first.
+    """
+    name, ref, sha = str(data.get("repository") or ""), str(data.get("ref") or ""), data.get("commit_sha")
+    same = sa.or_(repositories.c.name == name, repositories.c.current_name == name)
+    found = conn.execute(sa.select(repositories.c.id, repositories.c.default_branch).where(same)).first()
+    if found is None:
+        return name, None, ref.removeprefix("refs/heads/") or None
+    if ref and ref != sha:
+        return name, found.default_branch, ref.removeprefix("refs/heads/")
+    query = sa.select(runs.c.branch).where(runs.c.repository_id == found.id, runs.c.sha == sha).distinct()
+    branches = [branch for branch in conn.execute(query).scalars() if branch]
+    branch = found.default_branch if found.default_branch in branches else next(iter(sorted(branches)), None)
+    return name, found.default_branch, branch
 
 
 def _decisive_before(conn: Connection, row: Any, attempt: int) -> list[str]:

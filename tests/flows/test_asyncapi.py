@@ -10,6 +10,7 @@ from pipemon.simulator import Simulator
 from tests.api.test_asyncapi import strict
 from tests.flows.service import Service
 from tests.live.client import Client
+from tests.notify.inbox import Inbox
 
 SHOP = "octo-harbor/shop"
 KEY = "pmk_" + "k" * 40
@@ -17,8 +18,9 @@ KEY = "pmk_" + "k" * 40
 
 def test_every_message_of_a_living_service_is_as_described(tmp_path: Path) -> None:
     world = Simulator(size="empty", rate_limit=100_000)
-    with world.serve() as url:
-        settings = {"API_KEYS": f"dash:read:{hashlib.sha256(KEY.encode()).hexdigest()}"}
+    with world.serve() as url, Inbox() as inbox:
+        slack = {"SLACK_WEBHOOK_URL": inbox.url, "OUTBOUND_ALLOW": "127.0.0.1"}
+        settings = slack | {"API_KEYS": f"dash:read:{hashlib.sha256(KEY.encode()).hexdigest()}"}
         service = Service(tmp_path, url, SHOP, settings).start()
         try:
             service.wait_for(lambda: service.get("/api/v1/pipeline/status").json()["data_state"] == "fresh")
@@ -44,7 +46,7 @@ def listen(world: Simulator, service: Service, document: Any) -> list[Any]:
     topics = ["pipeline", "builds", "analytics", "notifications"]
     client.say(type="subscribe", events=topics, last_event_id=10**9, epoch="another")
     heard = [client.hear() for _ in range(5)]
-    for run_id in world.add_runs(SHOP, count=2, seconds=0):
+    for run_id in world.add_runs(SHOP, count=2, seconds=0, branch="main", event="push"):
         world.order("finish", SHOP, run=run_id, conclusion="failure")
     while (message := client.hear(15)) is not None:
         heard.append(message)

@@ -9,15 +9,17 @@ import pytest
 import sqlalchemy as sa
 
 from pipemon.domain.addresses import Allowed
+from pipemon.domain.events import Event
 from pipemon.domain.secrets import Secret
 from pipemon.ingest.apply import Batch, Sighting, apply
 from pipemon.notify.channels.slack import Slack
 from pipemon.notify.dispatch import GROUP_SECONDS, Dispatch
+from pipemon.notify.facts import Deploys
 from pipemon.notify.outbox import LEASE_SECONDS, Outbox
 from pipemon.notify.posting import poster
 from pipemon.outbound.client import Outbound
+from pipemon.store import events, repositories, rules
 from pipemon.store import notifications as store
-from pipemon.store import repositories, rules
 from pipemon.store.engine import Database
 from pipemon.store.schema_notifications import notification_state, notifications
 from tests.builders import a_run
@@ -53,14 +55,13 @@ class World:
         self.db.transact(lambda conn: apply(conn, batch, self.now))
         return run
 
-    def settle(self, seconds: float = 20) -> list[str]:
-        """Let everything that is due be told; return the headings of the posts so far."""
+    def settle(self, seconds: float = 20) -> None:
+        """Let everything that is due be told."""
         for _ in range(int(seconds)):
             while self.dispatch.step():
                 pass
             self.outbox.step()
             self.now += 1
-        return [text.split("\n")[0].split(" CI")[0] + " CI" + text.split(" CI")[1] for text in self.inbox.texts]
 
     def states(self) -> list[str]:
         with self.db.read() as conn:
@@ -330,6 +331,30 @@ def test_A4_of_two_changes_at_once_one_is_refused(world: World) -> None:
     change = world.db.transact
     assert change(lambda conn: rules.change_rule(conn, first, {"name": "one"}, NOW)) is not None
     assert change(lambda conn: rules.change_rule(conn, first, {"name": "two"}, NOW)) is None
+
+
+def test_a_deploy_by_workflow_is_told_where_github_knows_no_deployments(world: World, inbox: Inbox) -> None:
+    world.dispatch = Dispatch(
+        world.db, lambda: world.now, {"slack": "slack …"}, 3600, deploys=Deploys(("*deploy*",), ("main",))
+    )
+    world.end("success", name="Deploy")
+    world.end("success", name="CI")
+    world.settle(3)
+    assert titles(inbox) == ["🟢 main was deployed to Deploy"]
+
+
+@pytest.mark.parametrize(("ref", "told"), [("main", True), ("refs/heads/main", True), ("topic", False)])
+def test_a_deployment_of_github_is_told(world: World, inbox: Inbox, ref: str, told: bool) -> None:
+    data = {"deployment_id": 5, "repository": SHOP, "environment": "production", "ref": ref, "commit_sha": "a" * 40}
+    event = Event("deployment_success", "pipeline", SHOP, "deployment:5", NOW, data={**data, "creator": "ada"})
+
+    def work(conn: sa.Connection) -> None:
+        events.lock(conn)
+        events.append(conn, [event], NOW)
+
+    world.db.transact(work)
+    world.settle(3)
+    assert titles(inbox) == (["🟢 main was deployed to production"] if told else [])
 
 
 def test_a_log_that_was_restored_is_not_told_again(world: World, inbox: Inbox) -> None:

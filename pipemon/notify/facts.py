@@ -1,0 +1,90 @@
+"""What rules are held against: an event of the log, with what the database knows of its build or deployment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pipemon.notify.rules import FAILURES, Condition, Fact, Rule
+from pipemon.store import notifications
+from pipemon.store.rules import StoredRule
+
+REPAIRS = ("build_succeeded",)
+ENDS = {
+    "build_succeeded": "deployment_success",
+    "build_failed": "deployment_failed",
+    "build_timeout": "deployment_failed",
+}
+
+
+def to_rule(rule: StoredRule) -> Rule:
+    """Return a rule as it is held against events."""
+    conditions = []
+    for one in rule.conditions:
+        value = one["value"]
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            conditions.append(Condition(one["type"], number=float(value)))
+        else:
+            conditions.append(Condition(one["type"], tuple([value] if isinstance(value, str) else value)))
+    return Rule(
+        rule.id, rule.name, frozenset(rule.trigger_events), tuple(conditions), tuple(rule.channels), rule.enabled
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Deploys:
+    """Which builds deploy, where a repository tells GitHub of no deployments: globs of workflows and of branches."""
+
+    workflows: tuple[str, ...] = ()
+    branches: tuple[str, ...] = ("@default",)
+
+    def holds(self, data: Mapping[str, Any], build: notifications.Build) -> bool:
+        """Whether this build is such a one."""
+        branches = [build.default_branch if glob == "@default" else glob for glob in self.branches]
+        is_there = build.on_own_branch and not build.pull_request and not build.has_deployments
+        return (
+            is_there
+            and any(fnmatchcase(str(data.get("workflow") or "").lower(), glob.lower()) for glob in self.workflows)
+            and any(glob is not None and fnmatchcase(str(data.get("branch")), glob) for glob in branches)
+        )
+
+
+def _of_deployment(conn: Connection, event_type: str, data: Mapping[str, Any]) -> Fact:
+    repository, default_branch, branch = notifications.branch_of(conn, data)
+    return Fact(
+        (event_type,), repository, branch=branch, default_branch=default_branch, status=data.get("status"),
+        author=data.get("creator"), workflow=data.get("environment"),
+    )  # fmt: skip
+
+
+def fact_of(
+    conn: Connection, event_type: str, data: Mapping[str, Any], run_id: int | None, deploys: Deploys = Deploys()
+) -> Fact:
+    """Return what the rules are held against. Of a deployment, `workflow` is the environment."""
+    if "deployment_id" in data:
+        return _of_deployment(conn, event_type, data)
+    build = None if run_id is None else notifications.build(conn, run_id, int(data.get("run_attempt") or 1))
+    names = [event_type]
+    if build is not None and event_type in FAILURES and build.was_red:
+        names.append("build_still_failing")
+    if build is not None and event_type in REPAIRS and build.was_red:
+        names.insert(0, "build_recovered")
+    if build is not None and event_type in ENDS and deploys.holds(data, build):
+        names.append(ENDS[event_type])
+    branch = data.get("branch")
+    return Fact(
+        names=tuple(names),
+        repository=str(data.get("repository") or ""),
+        workflow=data.get("workflow"),
+        branch=branch if build is None or build.on_own_branch or build.pull_request else None,
+        default_branch=build.default_branch if build else None,
+        pull_request=bool(build and build.pull_request),
+        status=data.get("status"),
+        conclusion=data.get("conclusion"),
+        event=data.get("event"),
+        author=(build.author if build else None) or data.get("actor"),
+        failures=build.failures if build else 0,
+        duration_seconds=data.get("duration_seconds"),
+    )
