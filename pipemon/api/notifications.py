@@ -52,7 +52,7 @@ def add_rule(wanted: dict[str, Any]) -> tuple[StoredRule, int, dict[str, str]]:
 
 @bp.put("/rules/<id:rule_id>")
 @scope("admin")
-@bp.takes_body(shapes.NewRule(partial=True))
+@bp.takes_body(shapes.RuleChanges(partial=True))
 @bp.returns(shapes.Rule)
 @bp.also(404, description="There is no such rule.")
 @bp.also(409, description="Somebody else has changed it at the same moment.")
@@ -104,7 +104,7 @@ def settings() -> tuple[SimpleNamespace, dict[str, str]]:
 
 @bp.put("/settings")
 @scope("admin")
-@bp.takes_body(shapes.Changes)
+@bp.takes_body(shapes.SettingsChanges)
 @bp.returns(shapes.Settings)
 def change_settings(wanted: dict[str, Any]) -> SimpleNamespace:
     """Change and keep what can change while it runs."""
@@ -138,7 +138,7 @@ def _settings() -> dict[str, Any]:
 
 @bp.get("/status")
 @scope("read")
-@bp.returns(shapes.Status)
+@bp.returns(shapes.NotificationsStatus)
 def status() -> tuple[SimpleNamespace, dict[str, str]]:
     """Show how notifications do, from what sendings have shown; no channel is called for it."""
     now = services().clock()

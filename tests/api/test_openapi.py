@@ -84,3 +84,9 @@ def test_answers_are_as_described(api: Api, document: Any, path: str, filled: bo
 def test_errors_are_as_described(api: Api, document: Any, path: str) -> None:
     schema = {"$ref": "#/components/schemas/ErrorEnvelope", "components": document["components"]}
     jsonschema.validate(api.open(path).get_json(), schema)
+
+
+@pytest.mark.filterwarnings("error")
+def test_each_shape_has_a_name_of_its_own(make_api: Any) -> None:
+    """Two of one name would be called Name and Name1, and a start would print warnings."""
+    make_api()

@@ -69,6 +69,10 @@ class NewRule(_Rule):
     channels = _names()
 
 
+class RuleChanges(NewRule):
+    """Any of a rule's fields."""
+
+
 class Rule(Answer):
     id = fields.Integer(**HERE)
     name = fields.String(**HERE)
@@ -129,7 +133,7 @@ class Mute(Arguments):
     reason = fields.String(validate=validate.Length(max=200))
 
 
-class Changes(Arguments):
+class SettingsChanges(Arguments):
     default_channels = fields.List(fields.String(validate=validate.Length(1, 64)), validate=validate.Length(max=20))
     rate_limit_per_hour = fields.Integer(strict=True, validate=validate.Range(0, 100_000))
     retry_attempts = fields.Integer(strict=True, validate=validate.Range(1, 50))
@@ -150,7 +154,7 @@ class Settings(Answer):
     channels = fields.List(fields.String(), **HERE)
 
 
-class Status(Answer):
+class NotificationsStatus(Answer):
     overall_status = fields.String(**HERE)
     active_rules = fields.Integer(**HERE)
     total_rules = fields.Integer(**HERE)
