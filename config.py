@@ -55,6 +55,8 @@ class Settings:
     github_webhook_secret: tuple[Secret, ...] = _is("", check.secrets, hidden=True)
     slack_webhook_url: Secret | None = _is("", check.secret(check.safe_address), hidden=True)
     slack_analytics_webhook_url: Secret | None = _is("", check.secret(check.safe_address), hidden=True)
+    channels: tuple[tuple[str, Secret], ...] = _is("", check.channels, hidden=True)
+    channel_signing_secret: Secret | None = _is("", check.secret(check.word(".+", "a text in one line")), hidden=True)
     registry: str = _is("ghcr.io", check.word(r"[A-Za-z0-9.:/_-]+", "a registry's host name"))
     allowed_origins: tuple[str, ...] = _is('["http://localhost:3000"]', check.origins)
     allowed_hosts: tuple[str, ...] = _is("", check.list_of(check.host))
@@ -107,7 +109,11 @@ class Settings:
     def secrets(self) -> tuple[Secret, ...]:
         """Return every configured secret, for those who must never show one."""
         values = [getattr(self, item.name) for item in fields(self)]
-        found = [value for value in (*values, *self.github_webhook_secret) if isinstance(value, Secret)]
+        found = [
+            value
+            for value in (*values, *self.github_webhook_secret, *dict(self.channels).values())
+            if isinstance(value, Secret)
+        ]
         password = urlsplit(self.database_url).password
         return (*found, *(Secret(text) for text in {password, unquote(password)} if text)) if password else tuple(found)
 

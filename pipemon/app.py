@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask
 
@@ -30,6 +31,7 @@ from pipemon.live.session import Live
 from pipemon.live.socket import RESTART
 from pipemon.notify.channel import Channel
 from pipemon.notify.channels.slack import Slack
+from pipemon.notify.channels.webhook import Webhook
 from pipemon.notify.facts import Deploys
 from pipemon.notify.posting import poster
 from pipemon.outbound.client import Outbound
@@ -117,8 +119,13 @@ def make_actions(settings: Settings, db: Database, github: GitHub) -> Actions:
 
 def channels_of(settings: Settings, outbound: Outbound) -> dict[str, Channel]:
     """Return the configured channels by name."""
+    post, secret = poster(outbound), settings.channel_signing_secret
     urls = {"slack": settings.slack_webhook_url, "slack_analytics": settings.slack_analytics_webhook_url}
-    return {name: Slack(name, url, poster(outbound)) for name, url in urls.items() if url is not None}
+    found: dict[str, Channel] = {name: Slack(name, url, post) for name, url in urls.items() if url is not None}
+    for name, url in settings.channels:
+        is_slack = urlsplit(url.reveal()).hostname == "hooks.slack.com"
+        found[name] = Slack(name, url, post) if is_slack else Webhook(name, url, post, secret)
+    return found
 
 
 def _gate(tokens: TokenSource, db: Database) -> Gate:

@@ -26,6 +26,8 @@ DEFAULTS = {
     "github_app_private_key": None,
     "github_app_installation_id": None,
     "github_webhook_secret": (),
+    "channels": (),
+    "channel_signing_secret": None,
     "slack_webhook_url": None,
     "slack_analytics_webhook_url": None,
     "registry": "ghcr.io",
@@ -343,3 +345,30 @@ def test_two_webhook_secrets_count_while_one_takes_the_others_place() -> None:
     with pytest.raises(SettingsError, match="one secret, or two") as refused:
         settings(GITHUB_WEBHOOK_SECRET="canary-one,canary-two,canary-three")
     assert "canary" not in str(refused.value)
+
+
+def test_channels_are_named_and_their_addresses_are_secrets() -> None:
+    found = settings(
+        CHANNELS='{"ops": "https://hooks.slack.com/services/T/B/canary", "pager": "https://example.com/h"}'
+    )
+    assert [name for name, _ in found.channels] == ["ops", "pager"]
+    assert set(dict(found.channels).values()) <= set(found.secrets())
+    assert "canary" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "{",
+        '{"Ops": "https://x.example"}',
+        '{"slack": "https://x.example"}',
+        '{"a": 5}',
+        '{"a": "http://x.example"}',
+    ],
+)
+def test_channels_that_cant_be_used_stop_the_start(text: str) -> None:
+    with pytest.raises(SettingsError) as told:
+        settings(CHANNELS=text)
+    assert str(told.value).startswith("CHANNELS: ")
+    assert "x.example" not in str(told.value)

@@ -19,6 +19,8 @@ class Inbox:
     script: Callable[[int, Any], Answer | None] = lambda number, body: OK
     posts: list[Any] = field(default_factory=list)
     moments: list[float] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
 
     def __enter__(self) -> "Inbox":
         inbox = self
@@ -27,7 +29,10 @@ class Inbox:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                raw = self.rfile.read(int(self.headers["Content-Length"]))
+                inbox.bodies.append(raw)
+                inbox.headers.append(dict(self.headers))
+                body = json.loads(raw)
                 number = len(inbox.posts)
                 inbox.posts.append(body)
                 inbox.moments.append(time.monotonic())
