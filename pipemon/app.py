@@ -69,12 +69,14 @@ def create_app(settings: Settings) -> Flask:
         followers=(feed.run, lambda: run_hub(hub)),
         farewell=lambda: hub.close_all(RESTART, "restart: reconnect and resume"),
     )
+    health = make_health(db, github, background, telling.channels)
+    telling.trouble = lambda: trouble_in(health())
     services = Services(
         settings=settings,
         db=db,
         clock=github.time,
         snapshots=snapshots,
-        health=make_health(db, github, background, telling.channels),
+        health=health,
         limits=lambda: github.limits,
         github=github,
         performer=performer,
@@ -196,6 +198,12 @@ def make_health(
         }
 
     return health
+
+
+def trouble_in(health: Mapping[str, Mapping[str, str | None]]) -> str | None:
+    """Return why nothing new is seen, None while all is read as planned."""
+    parts = (health[name] for name in ("github", "scheduler"))
+    return next((part["cause"] or part["state"] for part in parts if part["state"] not in ("healthy", "unknown")), None)
 
 
 def _slack_health(known: Mapping[str, Any], channels: Mapping[str, Channel]) -> dict[str, str | None]:

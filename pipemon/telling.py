@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from pipemon.domain.events import Event
 from pipemon.ingest.apply import tell
+from pipemon.notify.blind import Blind
 from pipemon.notify.channel import Channel
 from pipemon.notify.dispatch import Dispatch
 from pipemon.notify.facts import Deploys
@@ -27,6 +28,7 @@ class Telling:
     clock: Callable[[], float]
     max_age_seconds: int
     deploys: Deploys = field(default_factory=Deploys)
+    trouble: Callable[[], str | None] = lambda: None  # why pipemon does not see what happens
     _bell: threading.Event = field(default_factory=threading.Event)
 
     def ring(self) -> None:
@@ -37,12 +39,13 @@ class Telling:
         """Return the work of about a second, under the guard of the lease."""
         recipients = {name: channel.recipient for name, channel in self.channels.items()}
         dispatch = Dispatch(self.db, self.clock, recipients, self.max_age_seconds, guard, self.deploys)
+        blind = Blind(self.db, self.trouble, recipients, time.time, guard)
         outbox = Outbox(self.db, self.channels, time.time, guard, self._tell)
 
         def work() -> None:
             until = time.monotonic() + 0.95
             while goes_on() and time.monotonic() < until:
-                if not (dispatch.step() + outbox.step()):
+                if not (dispatch.step() + blind.step() + outbox.step()):
                     self._bell.wait(LOOK_SECONDS)
                     self._bell.clear()
 

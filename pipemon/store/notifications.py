@@ -55,8 +55,8 @@ class Claimed:
 
     @property
     def repository(self) -> str:
-        """Whose event it tells of; empty where somebody sent it by hand."""
-        return self.group_key.split("|")[2] if self.group_key else ""
+        """Whose event it tells of; empty where it is of none: sent by hand, or about pipemon itself."""
+        return (self.group_key or "").partition("|")[2].partition("|")[2].partition("|")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pipemon.domain.addresses import Allowed
 from pipemon.domain.events import Event
 from pipemon.domain.secrets import Secret
 from pipemon.ingest.apply import Batch, Sighting, apply
+from pipemon.notify.blind import Blind
 from pipemon.notify.channels.slack import Slack
 from pipemon.notify.dispatch import GROUP_SECONDS, Dispatch
 from pipemon.notify.facts import Deploys
@@ -364,3 +365,30 @@ def test_a_log_that_was_restored_is_not_told_again(world: World, inbox: Inbox) -
     world.settle(3)
     assert len(inbox.posts) == 1
     assert json.loads(world.rows()[0].message)["severity"] == "bad"
+
+
+def test_N7_G10_it_tells_once_that_it_is_blind_and_once_that_it_sees_again(world: World, inbox: Inbox) -> None:
+    trouble: list[str | None] = [None]
+
+    def make() -> Blind:
+        return Blind(world.db, lambda: trouble[0], {"slack": "slack …"}, lambda: world.now)
+
+    def live(blind: Blind, seconds: int) -> None:
+        for _ in range(seconds):
+            blind.step()
+            world.outbox.step()
+            world.now += 1
+
+    blind = make()
+    live(blind, 200)
+    trouble[0] = "GitHub refuses the token (Bad credentials)"
+    live(blind, 100)
+    assert inbox.posts == [], "what passes by itself is nobody's business"
+    live(blind, 300)
+    live(make(), 300)
+    assert titles(inbox) == ["🟠 pipemon can't see what happens"]
+    assert "Bad credentials" in str(inbox.posts[0]["blocks"])
+    trouble[0] = None
+    live(make(), 60)
+    live(make(), 60)
+    assert titles(inbox)[1:] == ["🟢 pipemon sees again"]
