@@ -23,6 +23,7 @@ from pipemon.github.auth import AppToken, PersonalToken, TokenSource
 from pipemon.github.budget import Gate, Limits
 from pipemon.github.client import GitHub
 from pipemon.github.logs import Logs
+from pipemon.ingest.failures import Failures
 from pipemon.ingest.plan import Floors
 from pipemon.live.feed import Feed
 from pipemon.live.hub import Hub
@@ -61,11 +62,16 @@ def create_app(settings: Settings) -> Flask:
     alone_since = time.time() if db.dialect == "sqlite" else 0.0
     performer = Performer(db, github, make_actions(settings, db, github), alone_since)
     outbound = Outbound(Allowed.of(settings.outbound_allow))
+    logs = Logs(github.transport)
     deploys = Deploys(settings.deployment_workflows, settings.deployment_branches)
     telling = Telling(db, channels_of(settings, outbound), github.time, settings.notify_max_age_minutes * 60, deploys)
     chores = [Chore("settle_actions", performer.settle_left, 5)]
     background = Background(
-        replace(make_work(settings, db, github, snapshots.refresh, chores), tell=telling.job),
+        replace(
+            make_work(settings, db, github, snapshots.refresh, chores),
+            tell=telling.job,
+            explain=lambda deps: Failures(deps, logs, outbound, time.monotonic).step,
+        ),
         followers=(feed.run, lambda: run_hub(hub)),
         farewell=lambda: hub.close_all(RESTART, "restart: reconnect and resume"),
     )
@@ -80,7 +86,7 @@ def create_app(settings: Settings) -> Flask:
         limits=lambda: github.limits,
         github=github,
         performer=performer,
-        logs=Logs(github.transport),
+        logs=logs,
         outbound=outbound,
         notify=Room(telling.channels, telling.ring),
         wake=background.wake,

@@ -18,16 +18,17 @@ from sqlalchemy import Connection
 
 from pipemon import telemetry
 from pipemon.github.client import GitHub
-from pipemon.github.errors import GitHubError, LimitReached
+from pipemon.github.errors import LimitReached
 from pipemon.ingest.backfill import Backfill
 from pipemon.ingest.deliveries import Deliveries
+from pipemon.ingest.discovery import Discovery
 from pipemon.ingest.movements import Movements
 from pipemon.ingest.plan import Floors, Plan
 from pipemon.ingest.poll import Poller
 from pipemon.ingest.reader import Deps
 from pipemon.ingest.sweep import Sweep
 from pipemon.ingest.told import Told
-from pipemon.store import repositories, state
+from pipemon.store import state
 from pipemon.store.engine import Database
 from pipemon.store.engine import DatabaseError as StoreError
 from pipemon.store.position import Sidecar
@@ -39,7 +40,6 @@ LEASE_SECONDS = 20.0
 SNAPSHOT_SECONDS = 0.25
 # Stays below GitHub's calls per minute, also where it answers at once.
 BACKFILL_CALLS_PER_SECOND = 8
-DISCOVER_SECONDS = 3600
 # Deliveries that another process has stored are found after this long; our own at once.
 LISTEN_SECONDS = 0.95
 
@@ -65,8 +65,9 @@ class Work:
     owner: str | None
     refresh_snapshot: Callable[[], object]
     chores: Sequence[Chore] = ()
-    # Makes the job that tells people.
+    # These make the jobs that tell people, and that read why jobs failed.
     tell: Callable[[Callable[[Connection], None], Callable[[], bool]], Callable[[], object]] = lambda *_: lambda: None
+    explain: Callable[[Deps], Callable[[], object]] = lambda _: lambda: None
     unhurried: bool = True  # keep below GitHub's calls per minute; the simulator has no such rule
 
 
@@ -87,7 +88,6 @@ class Background:
         self._lease: state.Lease | None = None
         self._stopping = False
         self._sidecar = None if work.db.path is None else Sidecar(work.db.path)
-        self._discover_at = 0.0
         self._ticked_at: float | None = None
         self._told = Told(time.monotonic)
         deps = Deps(work.db, work.github, self._guard)
@@ -96,6 +96,8 @@ class Background:
         self._woken = threading.Event()
         self._sweep = Sweep(deps, time.monotonic)
         self._movements = Movements(deps)
+        self._discovery = Discovery(deps, work.owner, time.monotonic)
+        self._explain = work.explain(deps)
         self._backfill = Backfill(deps, work.backfill_days, time.monotonic)
         self._scheduler = BackgroundScheduler(
             timezone="UTC", job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
@@ -112,7 +114,7 @@ class Background:
         return self._lease is not None
 
     def tick_age_seconds(self) -> float | None:
-        """Return how long ago the last round of reading ended here; None: none was begun here."""
+        """Return how long ago the last round of reading ended here; None: there was none."""
         return None if self._ticked_at is None else time.monotonic() - self._ticked_at
 
     def start(self) -> None:
@@ -131,21 +133,21 @@ class Background:
             Chore("poll", self._poll, 1.0),
             Chore("fill", self._fill, 1.0),
             Chore("move", self._movements.step, 1.0),
+            Chore("explain", self._explain, 1.0),
             Chore("tell", self._work.tell(self._guard, lambda: self.leads and not self._stopping), 1.0),
             *self._work.chores,
         ]
         for chore in (*chores, *(replace(one, work=self._led(one.work)) for one in led)):
-            self._scheduler.add_job(
-                self._guarded(chore), "interval", seconds=chore.seconds, id=chore.name, name=chore.name
-            )
-        # A round that takes longer than its interval is usual here, and the next one waits for it: no warning.
+            work, name = self._guarded(chore), chore.name
+            self._scheduler.add_job(work, "interval", seconds=chore.seconds, id=name, name=name)
+        # A round that takes longer than its interval is usual here: no warning.
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
         self._scheduler.start()
         for follower in self._followers:
             gevent.spawn(follower)
 
     def stop(self) -> None:
-        """Stop the clock and give the lease back; what is being read ends by itself and is refused if it is late."""
+        """Stop the clock and give the lease back; what is being read is refused if it is late."""
         self._stopping = True
         self._farewell()
         self._woken.set()
@@ -156,7 +158,7 @@ class Background:
                 self._work.db.transact(lambda conn: state.release_lease(conn, lease))
 
     def wake(self) -> None:
-        """Say that a delivery was committed: it is applied at once where this process holds the lease."""
+        """Say that a delivery was committed."""
         self._woken.set()
 
     def _led(self, work: Callable[[], object]) -> Callable[[], object]:
@@ -197,30 +199,9 @@ class Background:
         self._lease = self._work.db.transact(work)
 
     def _poll(self) -> None:
-        if self._work.owner is not None and time.monotonic() >= self._discover_at:
-            self._discover(self._work.owner)
+        self._discovery.step()
         self._poller.tick()
         self._ticked_at = time.monotonic()
-
-    def _discover(self, owner: str) -> None:
-        """Watch all that the owner has now; where GitHub can't say, those of before stay watched."""
-        try:
-            names = [repo.name for repo in self._work.github.owned_repositories(owner)]
-        except GitHubError as error:
-            log.warning("repositories not listed", owner=owner, error=str(error))
-            self._discover_at = time.monotonic() + 60
-            return
-        self._discover_at = time.monotonic() + DISCOVER_SECONDS
-        if not names:
-            # A token that lost its rights is shown an empty list, and no error.
-            log.warning("no repository is listed, those of before stay watched", owner=owner)
-            return
-
-        def work(conn: Connection) -> None:
-            self._guard(conn)
-            repositories.watch(conn, names)
-
-        self._work.db.transact(work)
 
     def _fill(self) -> None:
         """Read history for about a second: the sweep first, since it finds what is true now."""

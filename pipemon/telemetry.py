@@ -35,6 +35,9 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"github_pat_[A-Za-z0-9_]{16,}"), "github_pat_***"),
     (re.compile(r"pmk_[A-Za-z0-9_-]{16,}"), "pmk_***"),
     (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}"), "jwt***"),
+    (re.compile(r"\bxox[a-z]-[A-Za-z0-9-]{8,}|\bxapp-[A-Za-z0-9-]{8,}"), "xox*-***"),
+    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), "AKIA***"),
+    (re.compile(r"\b(?:glpat-|npm_|pypi-|AIza|sk-|sk_live_|dop_v1_)[A-Za-z0-9_-]{20,}"), "key***"),
     (re.compile(r"(hooks\.slack(?:-gov)?\.com)/[^\s\"'\\<>]+"), r"\1/***"),
     (re.compile(r"(?i)([?&\\/]sig(?:nature)?=|\bsig=)[^&\s\"'\\<>]+"), r"\1***"),
     (

@@ -2,11 +2,14 @@
 
 import itertools
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
 from pipemon.store.engine import Database
 from pipemon.store.schema import attempts, event_log, jobs, repositories, runs, workflows
+from pipemon.store.schema_failures import failures
 from tests.builders import T0
 
 _ids = itertools.count(30_000_000_001)
@@ -136,4 +139,25 @@ def a_job(db: Database, run: dict[str, object], **over: object) -> dict[str, obj
         "steps": json.dumps(steps),
     } | over
     put(db, jobs, row)
+    return row
+
+
+def a_failure(db: Database, run: Mapping[str, Any], job: Mapping[str, Any], **over: object) -> dict[str, object]:
+    """Store why a job failed: a test, unless told otherwise."""
+    row: dict[str, object] = {
+        "job_id": job["id"],
+        "run_id": run["id"],
+        "repository_id": run["repository_id"],
+        "completed_at": job["completed_at"],
+        "state": "read",
+        "due_at": job["completed_at"],
+        "tries": 0,
+        "step": "Test",
+        "step_number": 4,
+        "signature": "0123456789abcdef",
+        "title": "FAILED tests/test_door.py::test_it_opens",
+        "platform": False,
+        "lines": json.dumps([[7, "2025-10-09T07:55:19.0000000Z", "error", "FAILED tests/test_door.py::test_it_opens"]]),
+    } | over
+    put(db, failures, row)
     return row

@@ -167,6 +167,15 @@ DEFINITIONS = (
         "Jobs that neither succeeded nor failed.",
         "jobs",
     ),
+    Definition(
+        "failures.signature",
+        "Failures by reason",
+        "jobs",
+        "failed jobs whose failing step has the same error lines, without what varies from run to run",
+        "Failed jobs of the window's completed builds, of all attempts.",
+        "Jobs of which no log was read: wanted, expired, missing, unreadable, or beyond 20 of a build.",
+        "logs of failed jobs",
+    ),
 )
 
 IDS = frozenset(one.id for one in DEFINITIONS)

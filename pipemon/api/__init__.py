@@ -15,6 +15,7 @@ from pipemon.api import (
     docs,
     errors,
     events,
+    failures,
     live,
     logs,
     notifications,
@@ -29,8 +30,8 @@ from pipemon.api.edge import Edge
 from pipemon.api.services import Services
 
 BLUEPRINTS = (
-    pipeline.bp, builds.bp, actions.bp, logs.bp, deployments.bp, analytics.bp, notifications.bp, sending.bp, audit.bp,
-    events.bp, live.bp, webhooks.bp, system.bp,
+    pipeline.bp, builds.bp, actions.bp, logs.bp, failures.bp, deployments.bp, analytics.bp, notifications.bp,
+    sending.bp, audit.bp, events.bp, live.bp, webhooks.bp, system.bp,
 )  # fmt: skip
 
 

@@ -13,11 +13,13 @@ from pipemon.api.csv import AS_CSV, as_asked, table_of
 from pipemon.api.schemas import analytics as shapes
 from pipemon.api.schemas import tables
 from pipemon.api.schemas import window as arguments
+from pipemon.api.schemas.failures import Signatures
 from pipemon.api.schemas.scope import to_scope
 from pipemon.api.services import as_of, services
 from pipemon.domain.times import format_time
 from pipemon.queries import analytics
 from pipemon.queries import comparison as workflows
+from pipemon.queries import failures as reasons
 from pipemon.queries import tables as queries
 from pipemon.queries.window import DAY_SECONDS, UTC, Window
 
@@ -115,6 +117,16 @@ def performance(wanted: dict[str, Any]) -> queries.Performance:
 def failures(wanted: dict[str, Any]) -> queries.Failures:
     """Show what failed: by branch, by author, by job."""
     return queries.failures(services().db, to_window(wanted))
+
+
+@bp.get("/failures/signatures")
+@scope("read")
+@bp.takes(arguments.TableArguments)
+@bp.returns(Signatures)
+@bp.also(200, **AS_CSV)
+def signatures(wanted: dict[str, Any]) -> reasons.Signatures | Response:
+    """Show why jobs failed: grouped by the errors in their logs, the most frequent first."""
+    return as_asked(wanted, reasons.signatures(services().db, to_window(wanted)), Signatures, "signatures")
 
 
 @bp.get("/workflows/comparison")

@@ -16,7 +16,8 @@ from pipemon.queries import detail, runs
 
 bp = Blueprint("builds", __name__, url_prefix="/api/v1/builds", description="Workflow runs")
 
-FILTERS = ("workflow", "branch", "event", "actor", "sha", "conclusion", "created_from", "created_to", "result")
+FILTERS = ("workflow", "branch", "event", "actor", "sha", "conclusion", "created_from", "created_to", "result",
+           "signature")  # fmt: skip
 
 
 @bp.get("")

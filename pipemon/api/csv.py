@@ -39,4 +39,5 @@ def table_of(names: list[str], rows: Iterable[Mapping[str, Any]], file_name: str
 
 
 def _cell(value: Any) -> Any:
+    value = "; ".join(map(str, value)) if isinstance(value, list) else value
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

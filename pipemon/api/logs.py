@@ -17,6 +17,7 @@ from pipemon.api.schemas.scope import to_scope
 from pipemon.api.services import services
 from pipemon.domain.addresses import Forbidden
 from pipemon.domain.logs import Line, Raw, parse
+from pipemon.domain.runs import FAILED
 from pipemon.github.errors import GitHubError, Gone, LimitReached, NotFound, PermissionMissing, Unreachable
 from pipemon.outbound.client import OutboundError, Stream
 from pipemon.queries import targets
@@ -37,7 +38,7 @@ _places = BoundedSemaphore(MOST_AT_ONCE)
 NONE = "There is no such build or job, or GitHub has no log of it (yet)."
 EXPIRED = "The log has expired on GitHub."
 LARGE = "The log is larger than may be sent; the details have GitHub's page of it."
-FAILED = "GitHub, or where it keeps logs, answered with an error."
+NO_ANSWER = "GitHub, or where it keeps logs, answered with an error."
 
 
 @dataclass(slots=True)
@@ -73,10 +74,10 @@ class Lines:
 @bp.also(404, description=NONE)
 @bp.also(410, description=EXPIRED)
 @bp.also(413, description=LARGE)
-@bp.also(502, description=FAILED)
+@bp.also(502, description=NO_ANSWER)
 def download(wanted: dict[str, Any], build_id: int) -> Response:
     """Download the logs of a build as GitHub has them: the run's zip, or with `job_id` one job's text."""
-    _check_flag()
+    check_flag()
     target, job = _find(build_id, wanted["job_id"])
     most = services().settings.log_max_bytes
     stream = _open(target, job, DOWNLOAD_SECONDS, most)
@@ -97,10 +98,10 @@ def download(wanted: dict[str, Any], build_id: int) -> Response:
 @bp.also(404, description=NONE)
 @bp.also(410, description=EXPIRED)
 @bp.also(413, description=LARGE)
-@bp.also(502, description=FAILED)
+@bp.also(502, description=NO_ANSWER)
 def lines(wanted: dict[str, Any], build_id: int, job_id: int) -> tuple[Lines, dict[str, str]]:
     """Show a job's log line by line, with its steps, levels and groups; filtered, and from an offset on."""
-    _check_flag()
+    check_flag()
     target, job = _find(build_id, job_id)
     assert job is not None
     stream = _open(target, job, PARSE_SECONDS, PARSED_BYTES)
@@ -132,7 +133,7 @@ def _take(found: Lines, raw: Raw, wanted: dict[str, Any]) -> None:
         found.logs.append(Line(*raw))
 
 
-def _check_flag() -> None:
+def check_flag() -> None:
     """Refuse a key that may read, but no logs: they may hold what others print."""
     if not caller().logs:
         refuse(403, "This key may not read logs: the flag logs is needed (name:read+logs:sha256).")
@@ -174,7 +175,7 @@ def _ask(target: Target, job: JobTarget | None, seconds: float) -> Stream:
         )
         stream: Stream = own.outbound.get(where, seconds)
     except Gone:
-        refuse(410, "The log has expired on GitHub, or was deleted there.")
+        refuse(410, "The log has expired on GitHub, or was deleted there.", _kept(target, job))
     except NotFound:
         refuse(404, _why_none(target, job))
     except PermissionMissing as error:
@@ -189,6 +190,13 @@ def _ask(target: Target, job: JobTarget | None, seconds: float) -> Stream:
     except OutboundError as error:
         refuse(502, f"The host that keeps the log does not answer: {error}.")
     return stream
+
+
+def _kept(target: Target, job: JobTarget | None) -> dict[str, list[str]]:
+    """Return the details that lead to what was kept of a failed job's log."""
+    if job is None or job.conclusion not in FAILED:
+        return {}
+    return {"kept": [f"/api/v1/builds/{target.build_id}/jobs/{job.id}/failure"]}
 
 
 def _why_none(target: Target, job: JobTarget | None) -> str:

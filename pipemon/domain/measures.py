@@ -24,6 +24,7 @@ METRICS = (
     ),
     Metric("github_rejected_answers_total", "counter", ("route",), "Answers of GitHub that could not be believed."),
     Metric("github_cache_errors_total", "counter", ("kind",), "Times the cache of GitHub's answers could not be used."),
+    Metric("failures_explained_total", "counter", ("outcome",), "Failed jobs of which the log was read, or can't be."),
     Metric("actions_total", "counter", ("verb", "outcome"), "Actions asked of GitHub: accepted, refused or unknown."),
     Metric("audit_refusals_left_out_total", "counter", (), "Refusals beyond those that the audit records a minute."),
     Metric(

@@ -12,10 +12,10 @@ from sqlalchemy import Connection
 from pipemon.domain import diff, merge
 from pipemon.domain.coverage import Range
 from pipemon.domain.events import Event
-from pipemon.domain.runs import Attempt, Job, JobList, Run, attempt_times, is_completed
+from pipemon.domain.runs import FAILED, Attempt, Job, JobList, Run, attempt_times, is_completed
 from pipemon.ingest import deployed
 from pipemon.ingest.deployed import Deployed
-from pipemon.store import coverage, events, runs, state
+from pipemon.store import coverage, events, failures, runs, state
 
 # A job may lag behind its run for a while; after this long its state in a complete list is what will stay.
 SETTLED_AFTER_SECONDS = 3600
@@ -101,7 +101,7 @@ def apply(conn: Connection, batch: Batch, recorded_at: float) -> Applied:
     place = events.position(conn).last_id
     news = [*_run_news(known, batch, now, place), *_job_news(known, batch.live_since)]
     news += _set_marks(conn, known, batch, now)
-    applied = _write(conn, known, batch)
+    applied = _write(conn, known, batch, now)
     news += _pipeline_news(conn, news, batch.repository_id, now)
     if not batch.deployed.is_empty:
         count, told = deployed.take_in(conn, batch.repository_id, batch.deployed, batch.live_since)
@@ -215,7 +215,7 @@ def _set_marks(conn: Connection, known: _Known, batch: Batch, now: int) -> list[
     return news + [diff.deleted_event(known.runs[run_id], now) for run_id in gone]
 
 
-def _write(conn: Connection, known: _Known, batch: Batch) -> Applied:
+def _write(conn: Connection, known: _Known, batch: Batch, now: int) -> Applied:
     """Write the rows that differ from what was stored."""
     attempts = {key: attempt for key, attempt in known.all_attempts() if known.attempts_before.get(key) != attempt}
     touched = {run_id for run_id, _ in attempts} | {
@@ -229,6 +229,7 @@ def _write(conn: Connection, known: _Known, batch: Batch) -> Applied:
     runs.put_runs(conn, batch.repository_id, changed)
     runs.put_attempts(conn, batch.repository_id, attempts.values())
     runs.put_jobs(conn, batch.repository_id, jobs)
+    failures.want(conn, batch.repository_id, [job for job in jobs if job.conclusion in FAILED], now)
     if changed:
         runs.put_workflows(conn, batch.repository_id, [run for run, _ in changed.values()])
     return Applied(len(changed), len(jobs))

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from pipemon.analytics.critical_path import Span, critical_path
 from pipemon.domain.runs import Job, is_completed, job_really_ran
+from pipemon.queries import failures
 from pipemon.queries.runs import AUTHOR, NAME, STARTED_AT, elapsed
 from pipemon.queries.scope import Scope, where
 from pipemon.store.rows import job_from_row
@@ -30,10 +31,11 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """One job, and how many seconds it waited for a runner (None where that is not known)."""
+    """One job, how many seconds it waited for a runner (None where that is not known), and why it failed."""
 
     job: Job
     queue_seconds: int | None
+    failure: failures.JobFailure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,13 @@ def get(conn: Connection, scope: Scope, run_id: int, as_of: Callable[[str], int]
     duration = elapsed(run.status, run.began_at, run.updated_at, run.duration_seconds, as_of(repository))
     found = _jobs(conn, run_id, run.run_attempt)
     ran = [job for job in found if job_really_ran(job, run.began_at)]
+    why = failures.of_run(conn, scope, run_id)
     return RunDetail(
         run=run,
         repository=repository,
         duration_seconds=duration,
         attempts=_attempts(conn, run_id, run.run_attempt, duration),
-        jobs=tuple(JobRow(job, _queue_seconds(job) if job in ran else None) for job in found),
+        jobs=tuple(JobRow(job, _queue_seconds(job) if job in ran else None, why.get(job.id)) for job in found),
         critical_path=_critical_path(ran) if is_completed(run.status) else (),
         pull_requests=tuple(json.loads(run.pull_requests)),
     )

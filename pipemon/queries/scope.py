@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from pipemon.domain.runs import FAILED
 from pipemon.store.schema import repositories, runs, workflows
+from pipemon.store.schema_failures import failures
 
 Condition: TypeAlias = sa.ColumnElement[bool]
 # A SELECT of which the rows are unpacked by place: a tuple type of a dozen columns would say nothing more.
@@ -40,7 +41,7 @@ class Scope:
     The window [created_from, created_to) is by `created_at`, in Unix seconds. `text` is looked for in name, branch and
     commit message; `outcome` is a conclusion that was asked for in the place of a status, beside `conclusion`.
     `exclude_workflows` are the globs of EXCLUDE_WORKFLOWS. `result` is "failed" or "decisive"; `pull_requests` false
-    leaves out the runs of pull requests.
+    leaves out the runs of pull requests; `signature` is why one of their jobs failed.
     """
 
     repositories: Mapping[int, str]
@@ -58,6 +59,7 @@ class Scope:
     exclude_workflows: Sequence[str] = field(default=())
     result: str | None = None
     pull_requests: bool = True
+    signature: str | None = None
 
 
 def where(scope: Scope) -> list[Condition]:
@@ -81,6 +83,8 @@ def where(scope: Scope) -> list[Condition]:
         found.append(sa.not_(OF_PULL_REQUEST))
     if scope.sha is not None:
         found.append(_has_sha(scope.sha))
+    if scope.signature is not None:
+        found.append(runs.c.id.in_(sa.select(failures.c.run_id).where(failures.c.signature == scope.signature)))
     if scope.text is not None:
         found.append(_has_text(scope.text))
     return found + [

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from pipemon.analytics.stats import Summary, rate, summarize
 from pipemon.analytics.trends import Point, base_seconds, gather
 from pipemon.domain.runs import FAILED
+from pipemon.queries import failures as reasons
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.runs import AUTHOR
 from pipemon.queries.scope import COMPLETED, HAS_FAILED, IS_DECISIVE, SUCCEEDED, Query, Scope, where
@@ -73,6 +74,7 @@ class Failures:
     recent: tuple[RunMark, ...]
     trend: tuple[Point, ...]
     jobs: tuple[JobRow, ...]
+    signatures: tuple[reasons.Group, ...]
     as_of: AsOf
 
 
@@ -102,6 +104,7 @@ def failures(db: Database, window: Window) -> Failures:
         recent=_marks(db, window.scope, HAS_FAILED, runs.c.completed_at),
         trend=tuple(Point(at, one.failure_rate, one.decisive) for at, one in zip(starts, periods, strict=True)),
         jobs=_failing_jobs(db, window.scope),
+        signatures=reasons.signatures(db, window, MOST_ROWS).groups,
         as_of=window.as_of,
     )
 

@@ -79,6 +79,7 @@ class PlannedRun:
     pull_requests: tuple[int, ...] = ()
     deleted_at: int | None = None
     pinned_status: str | None = None
+    prints: tuple[str, ...] = ()  # what its tests print; none: where they fail, one of the usual reasons
 
 
 STEPS = (

@@ -48,6 +48,13 @@ MTTR = FRAME | {
     "tz": str,
 }  # fmt: skip
 INCIDENTS = FRAME | {"incidents": [INCIDENT], "open_incidents": [OPEN], "total_incidents": int}
+SEEN = {"first_seen_at": "time", "last_seen_at": "time", "failures": int, "builds": int}
+SIGNATURE = {
+    "signature": str, "title": TEXT, "platform": bool, "failures": int, "builds": int, "repositories": [str],
+    "workflows": [str], "branches": [str], "jobs": [str], "latest_build_id": int, "first_seen_at": "time",
+    "last_seen_at": "time", "builds_url": str,
+}  # fmt: skip
+SIGNATURES = FRAME | {"signatures": [SIGNATURE], "total_failures": int}
 SHARE = {"total_builds": int, "failures": int, "failure_rate": float}
 FAILURES = FRAME | {
     "total_failures": int, "failure_rate": float, "failure_by_branch": [SHARE | {"branch": str, "builds_url": str}],
@@ -60,7 +67,7 @@ FAILURES = FRAME | {
     ],
     "failure_trend": [POINT], "tz": str, "unavailable": dict,
     "failing_jobs": [{"repository": str, "workflow": str, "name": str, "failures": int, "n": int}],
-    "failing_steps": None, "flaky_jobs": None, "signatures": None,
+    "failing_steps": None, "flaky_jobs": None, "signatures": [SIGNATURE],
 }  # fmt: skip
 PERFORMANCE = FRAME | {
     "average_duration_minutes": float, "median_duration_minutes": float, "p95_duration_minutes": float,
@@ -93,6 +100,7 @@ ANALYTICS: dict[str, dict[str, Any]] = {
     "/api/v1/analytics/mttr": MTTR,
     "/api/v1/analytics/incidents": INCIDENTS,
     "/api/v1/analytics/failures": FAILURES,
+    "/api/v1/analytics/failures/signatures": SIGNATURES,
     "/api/v1/analytics/performance": PERFORMANCE,
     "/api/v1/analytics/workflows/comparison": COMPARISON,
 }

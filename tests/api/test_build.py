@@ -45,6 +45,7 @@ def test_happy(api: Api) -> None:
             "url": job["url"],
             "labels": ["ubuntu-latest"],
             "queue_seconds": 4,
+            "failure": None,
         }
     ]
     assert found["cancel_url"] == f"{run['api_url']}/cancel"

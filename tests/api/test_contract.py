@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.api.analytics_shapes import ANALYTICS
+from tests.api.analytics_shapes import ANALYTICS, SEEN
 from tests.api.conftest import Api
 from tests.api.shapes import check
-from tests.rows import T0, a_job, a_repository, a_run, a_workflow
+from tests.rows import T0, a_failure, a_job, a_repository, a_run, a_workflow
 
 TEXT = (str, None)
 WHOLE = (int, None)
@@ -61,10 +61,14 @@ BUILDS = AS_OF | {
     "page": int, "per_page": int, "total_count": int, "has_next": bool,
 }  # fmt: skip
 STEP = {"name": str, "status": TEXT, "conclusion": TEXT, "number": int, "started_at": TIME, "completed_at": TIME}
+FAILURE = {
+    "state": str, "step": TEXT, "step_number": WHOLE, "signature": TEXT, "title": TEXT, "platform": bool,
+    "seen": (SEEN, None),
+}  # fmt: skip
 JOB = {
     "id": int, "name": str, "status": str, "conclusion": TEXT, "started_at": TIME, "completed_at": TIME,
     "runner_name": TEXT, "runner_group_name": TEXT, "steps": [STEP], "url": TEXT, "labels": [str],
-    "queue_seconds": WHOLE,
+    "queue_seconds": WHOLE, "failure": (FAILURE, None),
 }  # fmt: skip
 BUILD = {
     "id": int, "run_number": int, "name": TEXT, "status": str, "conclusion": TEXT, "branch": TEXT, "event": TEXT,
@@ -121,6 +125,8 @@ def fill(api: Api) -> dict[str, Any]:
     a_run(api.db, **dict.fromkeys(bare), conclusion="failure", duration_seconds=None)
     finished = a_run(api.db, workflow_id=8, pull_requests="[3]")
     a_job(api.db, finished)
+    red = a_run(api.db, conclusion="failure")
+    a_failure(api.db, red, a_job(api.db, red, name="test", conclusion="failure"))
     a_run(api.db, status="queued", created_at=T0 - 30)
     run = a_run(api.db, status="in_progress", created_at=T0 - 60)
     a_job(api.db, run, name="test", status="in_progress", conclusion=None, completed_at=None, labels=[])

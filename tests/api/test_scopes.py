@@ -28,6 +28,7 @@ NEEDED = {
     "/api/v1/builds/<id:build_id>": "read",
     "/api/v1/builds/<id:build_id>/logs": "read",
     "/api/v1/builds/<id:build_id>/jobs/<id:job_id>/logs": "read",
+    "/api/v1/builds/<id:build_id>/jobs/<id:job_id>/failure": "read",
     "/api/v1/builds/<id:build_id>/rerun": "operate",
     "/api/v1/builds/<id:build_id>/cancel": "operate",
     "/api/v1/analytics/definitions": "read",
@@ -37,6 +38,7 @@ NEEDED = {
     "/api/v1/analytics/incidents": "read",
     "/api/v1/analytics/performance": "read",
     "/api/v1/analytics/failures": "read",
+    "/api/v1/analytics/failures/signatures": "read",
     "/api/v1/analytics/workflows/comparison": "read",
     "/api/v1/audit": "admin",
     "/api/v1/notifications/rules": "read",
@@ -144,7 +146,7 @@ def test_every_route_for_every_caller(make_api: Any, settings: Any, reads_are_op
             wanted = 404 if "rule_id" in path else 422  # nothing of that body can be done
         if ("build_id" in path or "deployment_id" in path) and wanted == 200:
             # Logs need a flag, which this reader's key does not have.
-            wanted = 403 if path.endswith("logs") and who == "reader" else 404
+            wanted = 403 if path.endswith(("logs", "failure")) and who == "reader" else 404
         assert found == wanted, (path, who)
 
 

@@ -11,11 +11,11 @@ import pytest
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from pipemon.background import Background, Work
 from pipemon.domain.events import Event
 from pipemon.github.errors import BadToken, LimitReached
 from pipemon.ingest.apply import Batch, Sighting, apply
 from pipemon.ingest.backfill import progress
+from pipemon.ingest.discovery import Discovery
 from pipemon.ingest.plan import Budget, Floors, Load, make_plan
 from pipemon.store import events, repositories, state
 from pipemon.store.engine import Database
@@ -223,10 +223,9 @@ def test_an_owner_of_whom_a_token_sees_less_keeps_its_repositories(
 ) -> None:
     """GITHUB_REPO=*: a token that lost its scope gets a 200 with the public repositories only, here none."""
     story.tick(times=2)
-    work = Work(story.db, story.github, Floors(), 30, 3600, "octo-harbor", lambda: None)
-    background = Background(work)
+    discovery = Discovery(story.deps, "octo-harbor", story.clock)
     monkeypatch.setattr(story.github, "owned_repositories", lambda owner: ())
-    background._discover("octo-harbor")
+    discovery.step()
     with story.db.read() as conn:
         assert [repo.name for repo in repositories.list_watched(conn)] == [SHOP]
 

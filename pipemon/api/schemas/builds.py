@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates
 
 from pipemon.api.schemas.base import Answer
-from pipemon.api.schemas.fields import HERE, MAYBE, Cut, Hash, Moment, Text, TrueOrFalse, Whole, Word
+from pipemon.api.schemas.fields import HERE, MAYBE, Cut, Hash, Moment, Signature, Text, TrueOrFalse, Whole, Word
 from pipemon.api.schemas.pipeline import AsOfAnswer
 from pipemon.api.schemas.scope import Repositories
 from pipemon.api.services import services
@@ -37,6 +37,7 @@ class BuildsArguments(Repositories):
     created_to = Moment(load_default=None, metadata={"type": "string", "format": "date-time"})
     q = Text(load_default=None, metadata={"description": "Part of the name, the branch or the commit message."})
     result = Word(("decisive", "failed"), load_default=None)
+    signature = Signature(load_default=None, metadata={"description": "Why a job of it failed: 16 hex digits."})
     include_pull_requests = TrueOrFalse(load_default=True)
     sort = Word(SORT_WORDS, load_default="-started_at")
 
@@ -86,6 +87,25 @@ class Step(Answer):
     completed_at = Moment(**MAYBE)
 
 
+class Seen(Answer):
+    first_seen_at = Moment(**HERE)
+    last_seen_at = Moment(**HERE)
+    failures = fields.Integer(**HERE)
+    builds = fields.Integer(**HERE)
+
+
+class JobFailure(Answer):
+    """Why a job failed: `state` is wanted (its log is not read yet), read, expired, missing, unreadable or left_out."""
+
+    state = fields.String(**HERE)
+    step = fields.String(**MAYBE)
+    step_number = fields.Integer(**MAYBE)
+    signature = fields.String(**MAYBE)
+    title = fields.String(**MAYBE)
+    platform = fields.Boolean(**HERE)
+    seen = fields.Nested(Seen, **MAYBE)
+
+
 class Job(Answer):
     id = fields.Integer(attribute="job.id", **HERE)
     name = fields.String(attribute="job.name", **HERE)
@@ -99,6 +119,7 @@ class Job(Answer):
     url = fields.String(attribute="job.url", **MAYBE)
     labels = fields.List(fields.String(), attribute="job.labels", **HERE)
     queue_seconds = fields.Integer(**MAYBE)
+    failure = fields.Nested(JobFailure, **MAYBE)
 
 
 class Commit(Answer):

@@ -99,6 +99,16 @@ class Hash(Text):
         return text
 
 
+class Signature(Text):
+    """What a failure is called: 16 hex digits; or nothing."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if text is not None and not re.fullmatch(r"[0-9a-f]{16}", text):
+            raise ValidationError("Not 16 hex digits.")
+        return text
+
+
 class Word(Text):
     """One of a set of words, or nothing."""
 

@@ -4,6 +4,7 @@ from marshmallow import fields
 
 from pipemon.api.schemas.analytics import Point
 from pipemon.api.schemas.base import Answer
+from pipemon.api.schemas.failures import SignatureGroup
 from pipemon.api.schemas.fields import HERE, MAYBE, Cut, Minutes, Moment
 from pipemon.api.schemas.window import BuildsUrl, Definitions, Nothing, Unavailable, WindowAnswer
 
@@ -107,8 +108,8 @@ class Failures(WindowAnswer):
     tz = fields.String(attribute="basis.window.zone.key", **HERE)
     failing_steps = Nothing()
     flaky_jobs = Nothing()
-    signatures = Nothing()
-    unavailable = Unavailable("Not evaluated yet.", "failing_steps", "flaky_jobs", "signatures")
+    signatures = fields.List(fields.Nested(SignatureGroup), **HERE)
+    unavailable = Unavailable("Not evaluated yet.", "failing_steps", "flaky_jobs")
     definitions = Definitions(
         total_failures="builds.failed",
         failure_rate="rate.failure",
@@ -117,6 +118,7 @@ class Failures(WindowAnswer):
         recent_failures="builds.failed",
         failure_trend="rate.failure",
         failing_jobs="jobs.failing",
+        signatures="failures.signature",
     )
 
 

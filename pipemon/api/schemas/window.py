@@ -87,6 +87,7 @@ def builds_url(scope: Scope, result: str | None = None) -> str:
         "workflow": scope.workflow,
         "event": scope.event,
         "actor": scope.actor,
+        "signature": scope.signature,
         "include_pull_requests": None if scope.pull_requests else "false",
         "status": "completed",
         "result": result,

@@ -2,7 +2,12 @@
 
 from alembic import context
 
-from pipemon.store import schema_actions, schema_deployments, schema_notifications  # noqa: F401 -- known to the metadata
+from pipemon.store import (  # noqa: F401 -- known to the metadata
+    schema_actions,
+    schema_deployments,
+    schema_failures,
+    schema_notifications,
+)
 from pipemon.store.schema import metadata
 
 context.configure(
