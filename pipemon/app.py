@@ -2,9 +2,8 @@
 
 import resource
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask
@@ -13,16 +12,18 @@ import pipemon.api
 from config import Settings
 from pipemon import telemetry
 from pipemon.actions import Performer
-from pipemon.api.channels import Room, channel_status
+from pipemon.api.channels import Room
 from pipemon.api.live import authenticate
 from pipemon.api.services import Services, SnapshotSource
 from pipemon.background import Background, Chore, Work
 from pipemon.domain.addresses import Allowed
+from pipemon.domain.deployments import Deploying
 from pipemon.github.actions import Actions
 from pipemon.github.auth import AppToken, PersonalToken, TokenSource
 from pipemon.github.budget import Gate, Limits
 from pipemon.github.client import GitHub
 from pipemon.github.logs import Logs
+from pipemon.health import make_health, trouble_in
 from pipemon.ingest.failures import Failures
 from pipemon.ingest.plan import Floors
 from pipemon.live.feed import Feed
@@ -37,9 +38,8 @@ from pipemon.notify.facts import Deploys
 from pipemon.notify.posting import poster
 from pipemon.outbound.client import Outbound
 from pipemon.queries import freshness
-from pipemon.store import notifications, repositories, state
+from pipemon.store import repositories, state
 from pipemon.store.engine import Database
-from pipemon.store.engine import DatabaseError as StoreError
 from pipemon.telling import Telling
 
 # Above this, one process would be too slow to tell all of them at once.
@@ -175,6 +175,7 @@ def make_work(
         owner=settings.github_owner if settings.all_of_owner else None,
         refresh_snapshot=refresh,
         chores=chores,
+        deploying=Deploying(settings.deployment_workflows, settings.deployment_branches),
         unhurried=not settings.demo,
     )
 
@@ -182,66 +183,3 @@ def make_work(
 def _snapshot(db: Database) -> freshness.Snapshot:
     with db.read() as conn:
         return freshness.read(conn)
-
-
-def make_health(
-    db: Database, github: GitHub, background: Background, channels: Mapping[str, Channel]
-) -> Callable[[], dict[str, dict[str, str | None]]]:
-    """Return the function that says, per part, how it is and why."""
-
-    def health() -> dict[str, dict[str, str | None]]:
-        try:
-            with db.read() as conn:
-                watched = repositories.list_errors(conn)
-                known = {row.name: row for row in notifications.list_channels(conn)}
-        except StoreError as error:
-            return _blind(str(error))
-        return {
-            "database": {"state": "healthy", "cause": None},
-            "github": _github_health(github, watched),
-            "scheduler": _scheduler_health(background),
-            "slack": _slack_health(known, channels),
-        }
-
-    return health
-
-
-def trouble_in(health: Mapping[str, Mapping[str, str | None]]) -> str | None:
-    """Return why nothing new is seen, None while all is read as planned."""
-    parts = (health[name] for name in ("github", "scheduler"))
-    return next((part["cause"] or part["state"] for part in parts if part["state"] not in ("healthy", "unknown")), None)
-
-
-def _slack_health(known: Mapping[str, Any], channels: Mapping[str, Channel]) -> dict[str, str | None]:
-    state = channel_status(known, channels, "slack")
-    causes = [
-        f"{name}: {row.disabled_why or row.last_error}" for name, row in sorted(known.items()) if name in channels
-    ]
-    return {"state": state, "cause": "; ".join(causes) if state in ("degraded", "unhealthy") else None}
-
-
-def _blind(why: str) -> dict[str, dict[str, str | None]]:
-    """Return what can be said while the database can't be read."""
-    found: dict[str, dict[str, str | None]] = {"database": {"state": "unhealthy", "cause": why}}
-    for name in ("github", "scheduler", "slack"):
-        found[name] = {"state": "unknown", "cause": "the database can't be read"}
-    return found
-
-
-def _github_health(github: GitHub, watched: list[tuple[str, str | None]]) -> dict[str, str | None]:
-    failing = [(name, error) for name, error in watched if error is not None]
-    if github.trouble is not None:
-        return {"state": "degraded", "cause": github.trouble}
-    if not failing:
-        return {"state": "healthy", "cause": None}
-    name, error = failing[0]
-    return {"state": "degraded", "cause": f"{len(failing)} of {len(watched)} repositories not read; {name}: {error}"}
-
-
-def _scheduler_health(background: Background) -> dict[str, str | None]:
-    age = background.tick_age_seconds()
-    if age is None:
-        return {"state": "healthy", "cause": None if background.leads else "another process reads GitHub"}
-    if age > 120:
-        return {"state": "degraded", "cause": f"the last round of reading ended {round(age)} s ago"}
-    return {"state": "healthy", "cause": None}

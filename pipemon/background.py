@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 import gevent
@@ -17,6 +17,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import Connection
 
 from pipemon import telemetry
+from pipemon.domain.deployments import Deploying
 from pipemon.github.client import GitHub
 from pipemon.github.errors import LimitReached
 from pipemon.ingest.backfill import Backfill
@@ -26,6 +27,7 @@ from pipemon.ingest.movements import Movements
 from pipemon.ingest.plan import Floors, Plan
 from pipemon.ingest.poll import Poller
 from pipemon.ingest.reader import Deps
+from pipemon.ingest.rollouts import Rollouts
 from pipemon.ingest.sweep import Sweep
 from pipemon.ingest.told import Told
 from pipemon.store import state
@@ -68,6 +70,7 @@ class Work:
     # These make the jobs that tell people, and that read why jobs failed.
     tell: Callable[[Callable[[Connection], None], Callable[[], bool]], Callable[[], object]] = lambda *_: lambda: None
     explain: Callable[[Deps], Callable[[], object]] = lambda _: lambda: None
+    deploying: Deploying = field(default_factory=Deploying)
     unhurried: bool = True  # keep below GitHub's calls per minute; the simulator has no such rule
 
 
@@ -91,7 +94,9 @@ class Background:
         self._ticked_at: float | None = None
         self._told = Told(time.monotonic)
         deps = Deps(work.db, work.github, self._guard)
-        self._poller = Poller(deps, work.floors, time.monotonic, work.news_max_age_seconds, told=self._told)
+        rollouts = Rollouts(deps, time.monotonic, work.backfill_days, work.deploying)
+        age, told = work.news_max_age_seconds, self._told
+        self._poller = Poller(deps, work.floors, time.monotonic, age, told=told, rollouts=rollouts)
         self._deliveries = Deliveries(deps, self._told, work.news_max_age_seconds)
         self._woken = threading.Event()
         self._sweep = Sweep(deps, time.monotonic)

@@ -11,7 +11,7 @@ from pipemon.api.errors import refuse
 from pipemon.api.schemas import deployments as shapes
 from pipemon.api.schemas.scope import Repositories, to_scope
 from pipemon.api.services import as_of, services
-from pipemon.queries import rollouts
+from pipemon.queries import drift, rollouts
 from pipemon.store import deployments
 from pipemon.store.deployments import Overruling
 
@@ -26,7 +26,7 @@ def index(wanted: dict[str, Any]) -> rollouts.Page:
     """List deployments, newest first, each with what it was to its environment, by which rule and evidence."""
     names = tuple(wanted["repo"])
     filters = rollouts.Filter(*(wanted[name] for name in ("environment", "state", "kind", "sha")))
-    place = (wanted["page"], wanted["per_page"])
+    place = (wanted["page"], wanted["per_page"] or services().settings.default_page_size)
     return rollouts.page(services().db, to_scope(names), filters, place, as_of(names))
 
 
@@ -69,10 +69,10 @@ def overrule(said: dict[str, Any], deployment_id: int) -> rollouts.Shown:
 @scope("read")
 @bp.takes(Repositories)
 @bp.returns(shapes.Environments)
-def environments(wanted: dict[str, Any]) -> rollouts.Environments:
-    """Show what is live in each environment, and since when."""
+def environments(wanted: dict[str, Any]) -> drift.Environments:
+    """Show what is live in each environment, since when, and whose work waits to be."""
     names = tuple(wanted["repo"])
-    return rollouts.list_live(services().db, to_scope(names), as_of(names))
+    return drift.list_environments(services().db, to_scope(names), as_of(names))
 
 
 @bp.get("/builds/history/rollbacks")

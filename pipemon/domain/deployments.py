@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 
 FAILURES = frozenset({"failure", "error"})
 # What a deployment can be to its environment, in the order in which the rules are asked.
@@ -36,6 +37,7 @@ class Deployment:
     task: str | None = None
     creator: str | None = None
     description: str | None = None
+    source: str = "github"  # or "workflow": a run that deploys, where GitHub knows of no deployments
     statuses: tuple[DeploymentStatus, ...] = ()
 
     @property
@@ -57,6 +59,27 @@ class Deployment:
     def url(self) -> str | None:
         """The newest status's page."""
         return next((status.url for status in reversed(self.statuses) if status.url), None)
+
+
+DEFAULT_BRANCH = "@default"
+
+
+@dataclass(frozen=True, slots=True)
+class Deploying:
+    """Which runs deploy: globs of workflows' names or files, and of branches; `@default` is the default branch."""
+
+    workflows: tuple[str, ...] = ()
+    branches: tuple[str, ...] = (DEFAULT_BRANCH,)
+
+    def has_workflow(self, name: str, path: str | None) -> bool:
+        """Whether a workflow of this name, or in this file, deploys."""
+        names = (name.lower(), (path or "").removeprefix(".github/workflows/").lower())
+        return any(fnmatchcase(text, glob.lower()) for text in names for glob in self.workflows)
+
+    def has_branch(self, branch: str | None, default_branch: str | None) -> bool:
+        """Whether what runs on this branch deploys."""
+        globs = [default_branch if glob == DEFAULT_BRANCH else glob for glob in self.branches]
+        return branch is not None and any(glob is not None and fnmatchcase(branch, glob) for glob in globs)
 
 
 def merge(stored: Deployment | None, seen: Deployment) -> Deployment:

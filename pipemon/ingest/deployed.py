@@ -65,7 +65,9 @@ def _judge(
 
 
 def _ends(name: str, before: Deployment | None, after: Deployment, live_since: int | None) -> Iterable[Event]:
-    """Yield that a deployment succeeded or failed, where that was not known."""
+    """Yield that a deployment succeeded or failed, where that was not known; of a run its own events tell it."""
+    if after.source != "github":
+        return
     if after.deployed_at is not None and (before is None or before.deployed_at is None):
         yield _event("deployment_success", name, after, after.deployed_at, live_since, {})
     if after.failed_at is not None and (before is None or before.failed_at is None):

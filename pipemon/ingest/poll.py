@@ -27,7 +27,7 @@ MOST_PAGES = 10
 OVERLAP_SECONDS = 120
 # A repository stays active this long after its last change.
 ACTIVE_FOR_SECONDS = 300
-# One tick ends after this long, so that a stop, a plan or a new repository needn't wait for all.
+# One tick ends after this long, so that a stop or a new repository needn't wait for all.
 LONGEST_TICK_SECONDS = 10.0
 TOKEN_PAUSE_SECONDS = 15.0
 # A rename, or another default branch, is noticed after this long.
@@ -46,6 +46,7 @@ class Poller:
         news_max_age_seconds: int = 3600,
         seed: int = 0,
         told: Told | None = None,
+        rollouts: Rollouts | None = None,
     ) -> None:
         self._deps = deps
         self._floors = floors
@@ -56,11 +57,11 @@ class Poller:
         self._told = told or Told(clock)
         self._reader = active.ActiveRuns(deps, clock)
         self._turns = Turns(clock, pause_seconds=30)
-        self._rollouts = Rollouts(deps, clock)
+        self._rollouts = rollouts or Rollouts(deps, clock)
         self.plan = Plan(floors.active_seconds, floors.idle_seconds, floors.detail_seconds)
 
     def tick(self) -> int:
-        """Read the repositories that are due; return how many. Stops early where GitHub's limit says so."""
+        """Read the repositories that are due; return how many. Stops where GitHub's limit says so."""
         started = self._clock()
         with self._deps.db.read() as conn:
             watched = repositories.list_watched(conn)
@@ -94,7 +95,7 @@ class Poller:
             log.info("waiting for GitHub's limit", until=limit.until, why=str(limit))
             return False
         except BadToken as error:
-            # No repository can be read then. The client itself sees to it that GitHub is asked only now and then.
+            # No repository can be read then; the client itself asks GitHub only now and then.
             self._note(repo, error)
             pace.due_at = self._clock() + TOKEN_PAUSE_SECONDS
             return False
@@ -129,8 +130,7 @@ class Poller:
         live_since = self._live_since(repo, first.as_of)
         repo_now = replace(repo, live_since=live_since, last_success_at=first.as_of)
         if first.unchanged:
-            covered = Range(repo.last_success_at or first.as_of, first.as_of)
-            self._record(repo, first, live_since, covered)
+            self._record(repo, first, live_since, Range(repo.last_success_at or first.as_of, first.as_of))
             return repo_now
         pages, reached = self._walk(repo, first)
         self._look_for_untold(repo, pages)
@@ -224,8 +224,8 @@ class Poller:
         self._note(repo, error)
 
     def _note(self, repo: Watched, error: GitHubError) -> None:
-        now = self._deps.github.now
-        self._deps.transact(lambda conn: repositories.record_failure(conn, repo.id, str(error), now()))
+        at = self._deps.github.now()
+        self._deps.transact(lambda conn: repositories.record_failure(conn, repo.id, str(error), at))
 
     def _budget(self) -> Budget:
         limits = self._deps.github.limits

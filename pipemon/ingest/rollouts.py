@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pipemon import telemetry
-from pipemon.domain.deployments import Deployment
+from pipemon.domain.deployments import Deploying, Deployment
 from pipemon.github.deployments import DeploymentsPage
 from pipemon.github.errors import BadAnswer, Gone, NotFound, PermissionMissing
 from pipemon.ingest.apply import Batch
 from pipemon.ingest.deployed import Deployed
 from pipemon.ingest.reader import Deps, etag_of
-from pipemon.store import deployments
+from pipemon.store import deployments, stand_ins
 from pipemon.store.repositories import Watched
 
 log = telemetry.logger(__name__)
@@ -24,13 +24,17 @@ FORBIDDEN_SECONDS = 3600.0
 STATUSES_AT_ONCE = 10
 COMMITS_AT_ONCE = 5
 MOST_PAGES = 20
+STAND_INS_AT_ONCE = 500
 
 
 class Rollouts:
     """Reads the deployments of the watched repositories, each in its time. `clock` gives seconds for intervals."""
 
-    def __init__(self, deps: Deps, clock: Callable[[], float], backfill_days: int = 90) -> None:
+    def __init__(
+        self, deps: Deps, clock: Callable[[], float], backfill_days: int = 90, deploying: Deploying = Deploying()
+    ) -> None:
         self._deps = deps
+        self._deploying = deploying
         self._clock = clock
         self._backfill_days = backfill_days
         self._due_at: dict[int, float] = {}
@@ -53,6 +57,17 @@ class Rollouts:
         else:
             pause = MORE_SECONDS if more else ACTIVE_SECONDS if active else IDLE_SECONDS
         self._due_at[repo.id] = self._clock() + pause
+        self._stand_in(repo)
+
+    def _stand_in(self, repo: Watched) -> None:
+        """Let runs that deploy stand in where GitHub knows of no deployments; once it does, forget them."""
+        with self._deps.db.read() as conn:
+            has_own, standing = stand_ins.has_own(conn, repo.id), stand_ins.count(conn, repo.id)
+            wanted = [] if has_own else stand_ins.list_missing(conn, repo.id, self._deploying, STAND_INS_AT_ONCE)
+        if has_own and standing:
+            self._deps.transact(lambda conn: stand_ins.drop(conn, repo.id))
+        if wanted:
+            self._apply(repo, Deployed(tuple(wanted)))
 
     def _read(self, repo: Watched) -> bool:
         """Read what is new; return whether there is more."""

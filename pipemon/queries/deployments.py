@@ -48,7 +48,7 @@ class Deployment:
 def list_recent(db: Database, scope: Scope, rule: DeploymentRule, limit: int) -> tuple[Deployment, ...]:
     """Return the newest deployments of the scope, newest first."""
     own = deployments.c.repository_id == repositories.c.id
-    used = sa.exists().where(own, deployments.c.deployed_at.is_not(None))
+    used = sa.exists().where(own, deployments.c.source == "github", deployments.c.deployed_at.is_not(None))
     with db.read() as conn:
         using = set(conn.execute(sa.select(repositories.c.id).where(used)).scalars()) & scope.repositories.keys()
     others = {key: name for key, name in scope.repositories.items() if key not in using}

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+from sqlalchemy import Connection
 
 from pipemon.domain.deployments import UNDOES, Commit
 from pipemon.queries.freshness import AsOf
@@ -15,7 +16,10 @@ from pipemon.store.schema_deployments import deployments
 _KIND: sa.ColumnElement[str] = sa.func.coalesce(deployments.c.overruled_kind, deployments.c.kind)
 KIND = _KIND.label("kind")
 COLUMNS = (
-    *(deployments.c[name] for name in ("id", "repository_id", "environment", "sha", "ref", "creator", "created_at")),
+    *(
+        deployments.c[name]
+        for name in ("id", "repository_id", "environment", "source", "sha", "ref", "creator", "created_at")
+    ),
     *(deployments.c[name] for name in ("state", "deployed_at", "failed_at", "finished_at", "url", "ahead_by")),
     *(deployments.c[name] for name in ("rule", "evidence", "blamed_id", "previous_id", "overruled_by", "overruled_at")),
     deployments.c.overruled_why,
@@ -31,6 +35,7 @@ class Shown:
     id: int
     repository: str
     environment: str
+    source: str
     sha: str
     ref: str | None
     creator: str | None
@@ -114,14 +119,6 @@ class Rollbacks:
 
 
 @dataclass(frozen=True, slots=True)
-class Environments:
-    """What is live in each environment."""
-
-    environments: Sequence[Shown]
-    as_of: AsOf
-
-
-@dataclass(frozen=True, slots=True)
 class Past:
     """One deployment of an environment's history. `commits` are those of its range; None: not known."""
 
@@ -152,7 +149,7 @@ def get(db: Database, scope: Scope, deployment_id: int) -> Shown | None:
     return None if row is None else _shown(row, scope)
 
 
-def list_live(db: Database, scope: Scope, as_of: AsOf) -> Environments:
+def live_rows(conn: Connection, scope: Scope) -> list[Shown]:
     """Return what is live: the newest successful deployment of each environment, by repository and environment."""
     table = deployments.c
     place = sa.func.row_number().over(
@@ -161,10 +158,8 @@ def list_live(db: Database, scope: Scope, as_of: AsOf) -> Environments:
     ranked = sa.select(table.id, place.label("place")).where(table.deployed_at.is_not(None), *_where(scope, Filter()))
     newest = ranked.subquery()
     query = sa.select(*COLUMNS).where(table.id.in_(sa.select(newest.c.id).where(newest.c.place == 1)))
-    with db.read() as conn:
-        rows = conn.execute(query).all()
-    found = sorted((_shown(row, scope) for row in rows), key=lambda one: (one.repository, one.environment))
-    return Environments(found, as_of)
+    rows = conn.execute(query).all()
+    return sorted((_shown(row, scope) for row in rows), key=lambda one: (one.repository, one.environment))
 
 
 def list_rollbacks(db: Database, scope: Scope, limit: int, as_of: AsOf) -> Rollbacks:

@@ -17,7 +17,9 @@ from pipemon.store.upsert import upsert
 # A verdict looks back no further: nobody goes back to what was live two thousand deployments ago.
 LONGEST_HISTORY = 2000
 
-_FIELDS = ("id", "environment", "sha", "ref", "task", "creator", "description", "created_at", "updated_at")
+_FIELDS = (
+    "id", "environment", "source", "sha", "ref", "task", "creator", "description", "created_at", "updated_at",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ def list_wanting_statuses(conn: Connection, repository_id: int, limit: int) -> l
     """Return the newest deployments whose statuses were never read whole, or that have moved since."""
     query = sa.select(*(deployments.c[name] for name in _FIELDS), deployments.c.statuses).where(
         deployments.c.repository_id == repository_id,
+        deployments.c.source == "github",
         sa.func.coalesce(deployments.c.statuses_of, -1) < deployments.c.updated_at,
     )
     rows = conn.execute(query.order_by(deployments.c.created_at.desc(), deployments.c.id.desc()).limit(limit))
@@ -198,3 +201,10 @@ def record_read(conn: Connection, repository_id: int, at: int, filled: bool) -> 
 def record_trouble(conn: Connection, repository_id: int, why: str) -> None:
     """Record why a repository's deployments can't be read."""
     upsert(conn, deployment_reads, [{"repository_id": repository_id, "error": why[:500]}])
+
+
+def list_troubles(conn: Connection) -> list[tuple[str, str]]:
+    """Return the watched repositories of which the deployments can't be read, with why."""
+    query = sa.select(repositories.c.name, deployment_reads.c.error).join_from(deployment_reads, repositories)
+    query = query.where(repositories.c.watched, deployment_reads.c.error.is_not(None))
+    return [(name, error) for name, error in conn.execute(query.order_by(repositories.c.name))]

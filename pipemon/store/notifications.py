@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from pipemon.store.schema import attempts, repositories, runs
-from pipemon.store.schema_deployments import deployments
 from pipemon.store.schema_notifications import notification_channels, notifications
+from pipemon.store.stand_ins import has_own
 from pipemon.store.upsert import upsert
 
 WAITING = ("pending", "retry", "leased")
@@ -203,13 +203,8 @@ def build(conn: Connection, run_id: int, attempt: int) -> Build | None:
     author = row.actor or row.author
     return Build(
         row.repository_id, row.default_branch, own, pull_request, author, row.duration_seconds, row.run_number,
-        reds + failed, reds > 0, _has_deployments(conn, row.repository_id),
+        reds + failed, reds > 0, has_own(conn, row.repository_id),
     )  # fmt: skip
-
-
-def _has_deployments(conn: Connection, repository_id: int) -> bool:
-    query = sa.select(deployments.c.id).where(deployments.c.repository_id == repository_id).limit(1)
-    return conn.execute(query).one_or_none() is not None
 
 
 def branch_of(conn: Connection, data: Mapping[str, Any]) -> tuple[str, str | None, str | None]:

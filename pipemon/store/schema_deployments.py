@@ -43,6 +43,7 @@ deployments = sa.Table(
     sa.Column("overruled_by", sa.Text),
     sa.Column("overruled_at", Moment),
     sa.Column("overruled_why", sa.Text),
+    sa.Column("source", sa.Text, nullable=False, default="github"),  # workflow: a run stands in, and `id` is the run's
     sa.Index("ix_deployments_history", "repository_id", "environment", "finished_at", "id"),
     sa.Index("ix_deployments_created", "created_at", "id"),  # lists, newest first
     sa.Index("ix_deployments_deployed", "repository_id", "deployed_at", "id"),

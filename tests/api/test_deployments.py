@@ -6,7 +6,7 @@ from pipemon.ingest.apply import Batch, apply
 from pipemon.ingest.deployed import Deployed
 from tests.api.conftest import Api
 from tests.builders import T0, a_deployment
-from tests.rows import a_repository
+from tests.rows import a_repository, a_run, bump
 
 BASE = "/api/v1"
 
@@ -59,6 +59,26 @@ def test_environments_show_what_is_live(told: Api) -> None:
         ("production", 3, "rollback"),
         ("staging", 9, "first"),
     ]
+
+
+def test_environments_say_whose_work_waits(told: Api) -> None:
+    for place, (sha, author) in enumerate((("a", "Ada"), ("b", "Bo"), ("b", "Bo"), ("c", "Cy"))):
+        a_run(told.db, sha=sha * 40, author=author, created_at=T0 - 9000 + 1800 * place, branch="main", event="push",
+              head_repository="acme/shop-1")  # fmt: skip
+    # None of these is the default branch's: another branch, a fork's main, a pull request.
+    for over in ({"branch": "topic"}, {"head_repository": "eve/shop-1"}, {"event": "pull_request"}):
+        a_run(told.db, **{"sha": "d" * 40, "created_at": T0 - 100, "head_repository": "acme/shop-1", **over})
+    bump(told.db)
+    production, staging = told.get(f"{BASE}/environments")["environments"]
+    assert production["behind"] == {
+        "commits": 2, "hours": 1.99, "authors": ["Bo", "Cy"], "oldest_commit_sha": "b" * 40,
+        "newest_commit_sha": "c" * 40,
+    }  # fmt: skip
+    assert (staging["behind"]["commits"], staging["behind"]["authors"]) == (1, ["Cy"])
+
+
+def test_of_a_commit_without_a_build_nobody_knows_how_far_it_is_behind(told: Api) -> None:
+    assert [one["behind"] for one in told.get(f"{BASE}/environments")["environments"]] == [None, None]
 
 
 def test_one_deployment_says_why(told: Api) -> None:

@@ -5,10 +5,19 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from pipemon.domain.deployments import Deploying
+from pipemon.health import _github_health
+from pipemon.ingest.plan import Floors
+from pipemon.ingest.poll import Poller
+from pipemon.ingest.rollouts import Rollouts
 from pipemon.simulator import Simulator
+from pipemon.store import deployments as stored
 from pipemon.store.schema import events
 from pipemon.store.schema_deployments import deployment_reads, deployments
 from tests.ingest.conftest import SHOP, Story
+
+DEPLOYMENT_EVENTS = ("deployment_success", "deployment_failed", "rollback_detected")
+DEPLOY = 0  # a workflow whose runs the simulator tells of as runs only
 
 
 def verdicts(story: Story) -> list[tuple[str, str | None, int | None]]:
@@ -100,3 +109,89 @@ def test_G4_no_permission_for_deployments_is_no_wait(story: Story, status: int) 
     story.tick(1800, times=3)
     ((why, filled_at),) = story.rows(sa.select(deployment_reads.c.error, deployment_reads.c.filled_at))
     assert why is None and filled_at is not None
+
+
+@pytest.fixture
+def by_runs(story: Story) -> Story:
+    """A repository that tells GitHub of no deployments, and deploys by a workflow."""
+    deploying = Deploying(("ci*",))
+    story.poller = Poller(
+        story.deps, Floors(5, 60), story.clock, rollouts=Rollouts(story.deps, story.clock, deploying=deploying)
+    )
+    return story
+
+
+def deploy_by_run(story: Story, *messages: str, **pinned: Any) -> list[int]:
+    """Let the workflow that deploys run once for each message, one after the other."""
+    found = []
+    for message in messages:
+        more: dict[str, Any] = {"workflow": DEPLOY, "branch": "main", "event": "push", "seconds": 30} | pinned
+        found += story.sim.add_runs(SHOP, message=message, **more)
+        story.tick(400)
+    settle(story)
+    return found
+
+
+def test_runs_stand_in_where_github_knows_of_no_deployments(by_runs: Story) -> None:
+    good, bad = deploy_by_run(by_runs, "Add a door", "Add a trap")
+    sha = by_runs.sim.repositories["shop"].runs[good].sha
+    (again,) = deploy_by_run(by_runs, "Add a door", sha=sha)
+    found = by_runs.rows(sa.select(deployments).order_by(deployments.c.id))
+    assert [(row.id, row.kind, row.source) for row in found] == [
+        (good, "first", "workflow"), (bad, "change", "workflow"), (again, "rollback", "workflow"),
+    ]  # fmt: skip
+    assert found[2].blamed_id == bad
+    told = by_runs.rows(sa.select(events.c.type).where(events.c.type.in_(DEPLOYMENT_EVENTS)))
+    # Of success and failure the run's own events tell.
+    assert [row.type for row in told] == ["rollback_detected"]
+    assert called(by_runs.sim, "statuses") == 0
+
+
+def test_a_failed_deploy_and_its_rerun(by_runs: Story) -> None:
+    (run_id,) = deploy_by_run(by_runs, "Add a trap", conclusion="failure")
+    (row,) = by_runs.rows(sa.select(deployments))
+    assert (row.id, row.state, row.deployed_at) == (run_id, "failure", None)
+    by_runs.sim.order("rerun", SHOP, run=run_id, seconds=20, conclusion="success")
+    by_runs.tick(400, times=3)
+    (row,) = by_runs.rows(sa.select(deployments))
+    assert row.state == "success"
+    assert row.failed_at < row.deployed_at
+
+
+def test_runs_of_other_branches_and_workflows_deploy_nothing(by_runs: Story) -> None:
+    deploy_by_run(by_runs, "On a topic", branch="topic")
+    deploy_by_run(by_runs, "Of a pull request", event="pull_request")
+    assert by_runs.rows(sa.select(deployments)) == []
+    deploying = Deploying(("other*",))
+    by_runs.poller._rollouts = Rollouts(by_runs.deps, by_runs.clock, deploying=deploying)
+    deploy_by_run(by_runs, "Only a test")
+    assert by_runs.rows(sa.select(deployments)) == []
+
+
+def test_they_stand_down_when_github_knows_of_deployments(by_runs: Story) -> None:
+    deploy_by_run(by_runs, "Add a door")
+    (sha,) = commits(by_runs, "Another")
+    by_runs.sim.deploy(SHOP, sha)
+    settle(by_runs)
+    assert [row.source for row in by_runs.rows(sa.select(deployments))] == ["github"]
+    deploy_by_run(by_runs, "Once more")
+    assert [row.source for row in by_runs.rows(sa.select(deployments))] == ["github"]
+
+
+def test_a_token_that_may_not_read_deployments_has_the_runs(by_runs: Story) -> None:
+    by_runs.sim.order_fault("status", route="/deployments", status=403, times=None, body={"message": "no"})
+    deploy_by_run(by_runs, "Add a door")
+    assert [row.kind for row in by_runs.rows(sa.select(deployments))] == ["first"]
+
+
+def test_G4_who_may_not_read_deployments_is_told_in_health(story: Story) -> None:
+    body = {"message": "Resource not accessible by personal access token"}
+    story.sim.order_fault("status", route="/deployments", status=403, times=None, body=body)
+    settle(story)
+    with story.db.read() as conn:
+        ((name, why),) = stored.list_troubles(conn)
+    assert name == SHOP
+    assert "lacks" in why
+    found = _github_health(story.github, [(SHOP, None)], [(name, why)])
+    assert found["state"] == "healthy"
+    assert "deployments of 1 repositories not read" in str(found["cause"])

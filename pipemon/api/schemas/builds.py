@@ -1,14 +1,11 @@
 """The shapes of `/builds`."""
 
-from typing import Any
-
-from marshmallow import ValidationError, fields, validate, validates
+from marshmallow import fields, validate
 
 from pipemon.api.schemas.base import Answer
 from pipemon.api.schemas.fields import HERE, MAYBE, Cut, Hash, Moment, Signature, Text, TrueOrFalse, Whole, Word
 from pipemon.api.schemas.pipeline import AsOfAnswer
-from pipemon.api.schemas.scope import Repositories
-from pipemon.api.services import services
+from pipemon.api.schemas.scope import PerPage, Repositories
 from pipemon.domain.runs import STATUS_RANK
 from pipemon.queries.runs import SORTS
 
@@ -25,7 +22,7 @@ LAST_PAGE = 100_000
 
 class BuildsArguments(Repositories):
     page = Whole(load_default=1, validate=validate.Range(1, LAST_PAGE))
-    per_page = Whole(load_default=None, validate=validate.Range(1))
+    per_page = PerPage()
     status = Word(STATUSES, load_default=None)
     conclusion = Word(CONCLUSIONS, load_default=None)
     branch = Text(load_default=None)
@@ -40,13 +37,6 @@ class BuildsArguments(Repositories):
     signature = Signature(load_default=None, metadata={"description": "Why a job of it failed: 16 hex digits."})
     include_pull_requests = TrueOrFalse(load_default=True)
     sort = Word(SORT_WORDS, load_default="-started_at")
-
-    @validates("per_page")
-    def check_per_page(self, value: int | None, **kwargs: Any) -> None:
-        """Refuse a page larger than MAX_PAGE_SIZE."""
-        largest = services().settings.max_page_size
-        if value is not None and value > largest:
-            raise ValidationError(f"Must be greater than or equal to 1 and less than or equal to {largest}.")
 
 
 class Build(Answer):

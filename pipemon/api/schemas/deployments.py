@@ -3,15 +3,15 @@
 from marshmallow import fields, validate
 
 from pipemon.api.schemas.base import Answer, Arguments
-from pipemon.api.schemas.fields import HERE, MAYBE, Cut, Hash, Moment, Text, Whole, Word
+from pipemon.api.schemas.fields import HERE, MAYBE, Cut, Hash, Hours, Moment, Text, Whole, Word
 from pipemon.api.schemas.pipeline import AsOfAnswer
-from pipemon.api.schemas.scope import Repositories
+from pipemon.api.schemas.scope import PerPage, Repositories
 from pipemon.domain.deployments import KINDS
 
 
 class DeploymentsArguments(Repositories):
     page = Whole(load_default=1, validate=validate.Range(1, 100_000))
-    per_page = Whole(load_default=20, validate=validate.Range(1, 100))
+    per_page = PerPage()
     environment = Text(load_default=None)
     state = Text(load_default=None)
     kind = Word(KINDS, load_default=None)
@@ -47,6 +47,7 @@ class DeploymentDetail(Verdict):
     id = fields.Integer(**HERE)
     repository = fields.String(**HERE)
     environment = fields.String(**HERE)
+    source = fields.String(**HERE)
     commit_sha = fields.String(attribute="sha", **HERE)
     ref = fields.String(**MAYBE)
     creator = fields.String(**MAYBE)
@@ -67,8 +68,24 @@ class DeploymentPage(AsOfAnswer):
     has_next = fields.Boolean(**HERE)
 
 
+class Drift(Answer):
+    """What waits on the default branch: head commits of its builds since what is live."""
+
+    commits = fields.Integer(**HERE)
+    hours = Hours(attribute="seconds", **HERE)
+    authors = fields.List(fields.String(), **HERE)
+    oldest_commit_sha = fields.String(attribute="oldest_sha", **MAYBE)
+    newest_commit_sha = fields.String(attribute="newest_sha", **MAYBE)
+
+
+class Environment(DeploymentDetail):
+    """What is live in an environment, since `deployed_at`: the newest deployment that succeeded."""
+
+    behind = fields.Nested(Drift, **MAYBE)
+
+
 class Environments(AsOfAnswer):
-    environments = fields.List(fields.Nested(DeploymentDetail), **HERE)
+    environments = fields.List(fields.Nested(Environment), **HERE)
 
 
 class Rollback(Answer):

@@ -39,6 +39,13 @@ class Minutes(fields.Field[float]):
         return self.empty if value is None else round(value / 60, 2)
 
 
+class Hours(fields.Field[float]):
+    """Seconds inside, hours with 2 decimals outside."""
+
+    def _serialize(self, value: float | None, attr: str | None, obj: Any, **kwargs: Any) -> float | None:
+        return None if value is None else round(value / 3600, 2)
+
+
 class Cut(fields.String):
     """A text of which only the first line is shown, to a length."""
 

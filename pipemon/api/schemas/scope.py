@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError, fields, validate
 
 from pipemon.api.schemas.base import Arguments
-from pipemon.api.schemas.fields import Text
+from pipemon.api.schemas.fields import Text, Whole
 from pipemon.api.services import moment, services
 from pipemon.queries.scope import Scope
 
@@ -34,6 +34,20 @@ class Repositories(Arguments):
         validate=lambda names: len(names) <= MOST_REPOSITORIES,
         metadata={"description": "A watched repository, owner/name; may be given several times. Without it: all."},
     )
+
+
+class PerPage(Whole):
+    """The length of a page: 1 to MAX_PAGE_SIZE; None where it was not given."""
+
+    def __init__(self) -> None:
+        super().__init__(load_default=None, validate=validate.Range(1))
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        number = super()._deserialize(value, attr, data, **kwargs)
+        largest = services().settings.max_page_size
+        if number is not None and number > largest:
+            raise ValidationError(f"Must be greater than or equal to 1 and less than or equal to {largest}.")
+        return number
 
 
 def to_scope(names: tuple[str, ...], **filters: Any) -> Scope:
