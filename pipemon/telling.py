@@ -17,11 +17,13 @@ from pipemon.notify.outbox import Outbox
 from pipemon.store.engine import Database
 
 LOOK_SECONDS = 0.5
+# A job's log is there some seconds after its end.
+PATIENCE_SECONDS = 8.0
 
 
 @dataclass(slots=True)
 class Telling:
-    """Dispatches and sends, in the process that holds the lease. `clock` is GitHub's time, for the age of events."""
+    """Dispatches and sends, in the process that holds the lease. `clock` is GitHub's time."""
 
     db: Database
     channels: Mapping[str, Channel]
@@ -38,9 +40,12 @@ class Telling:
     def job(self, guard: Callable[[Connection], None], goes_on: Callable[[], bool]) -> Callable[[], None]:
         """Return the work of about a second, under the guard of the lease."""
         recipients = {name: channel.recipient for name, channel in self.channels.items()}
-        dispatch = Dispatch(self.db, self.clock, recipients, self.max_age_seconds, guard, self.deploys)
-        blind = Blind(self.db, self.trouble, recipients, time.time, guard)
-        outbox = Outbox(self.db, self.channels, time.time, guard, self._tell)
+        dispatch = Dispatch(
+            self.db, self.clock, recipients, self.max_age_seconds, guard, self.deploys, PATIENCE_SECONDS
+        )
+        # One clock for all: what one says is due the other must not find to be an hour away.
+        blind = Blind(self.db, self.trouble, recipients, self.clock, guard)
+        outbox = Outbox(self.db, self.channels, self.clock, guard, self._tell)
 
         def work() -> None:
             until = time.monotonic() + 0.95

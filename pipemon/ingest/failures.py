@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 
 import gevent
+from sqlalchemy import Connection
 
 from pipemon import telemetry
 from pipemon.domain.addresses import Forbidden
@@ -17,7 +18,7 @@ from pipemon.github.errors import GitHubError, Gone, LimitReached, NotFound, Per
 from pipemon.github.logs import Logs
 from pipemon.ingest.reader import Deps
 from pipemon.outbound.client import Outbound, OutboundError
-from pipemon.store import failures
+from pipemon.store import explanations, failures
 from pipemon.store.failures import Explained, Wanted
 
 log = telemetry.logger(__name__)
@@ -92,8 +93,12 @@ class Failures:
         signature = sign(lines, self._green(wanted))
         step = next((step for step in wanted.steps if step.number == wanted.failing), None)
         found = Explained(signature, step, lines)
-        self._deps.transact(lambda conn: failures.explain(conn, wanted.job_id, found))
+        self._deps.transact(lambda conn: self._store(conn, wanted, found))
         telemetry.count("failures_explained_total", outcome="signed" if signature.id else "silent")
+
+    def _store(self, conn: Connection, wanted: Wanted, found: Explained) -> None:
+        failures.explain(conn, wanted.job_id, found)
+        explanations.hasten(conn, wanted.run_id, self._deps.github.time())
 
     def _again_or_never(self, wanted: Wanted, state: str) -> None:
         """Put it off for longer and longer, but for an expired log, which never comes back."""

@@ -15,7 +15,7 @@ from pipemon.notify import message
 from pipemon.notify.facts import Deploys, fact_of, to_rule
 from pipemon.notify.message import Message
 from pipemon.notify.rules import FAILURES, Fact, Index, Rule, any_matches
-from pipemon.store import events, notifications
+from pipemon.store import events, explanations, notifications
 from pipemon.store import rules as stored
 from pipemon.store.engine import Database
 from pipemon.store.notifications import Intent
@@ -40,8 +40,11 @@ class Dispatch:
         max_age_seconds: int,
         guard: Callable[[Connection], None] = lambda conn: None,
         deploys: Deploys = Deploys(),
+        patience_seconds: float = 0.0,
     ) -> None:
+        """`patience_seconds`: how long the message of a failure may wait for its reason."""
         self._db = db
+        self._patience = patience_seconds
         self._deploys = deploys
         self._clock = clock
         self._recipients = recipients
@@ -109,7 +112,9 @@ class Dispatch:
     def _fail(self, conn: Connection, one: "_One", group: notifications.Group | None, interval: float) -> None:
         """Tell the first failure at once, and further ones of the same incident together, once an interval."""
         if group is None:
-            self._add(conn, one, "opener")
+            # Why it failed is known a moment later: it is worth that moment, and no more.
+            wait = 0.0 if explanations.is_complete(conn, one.event_id) else self._patience
+            self._add(conn, one, "opener", due_at=one.now + wait)
         elif group.kind == "summary" and group.state == "pending":
             told = message.summary(one.said, group.represents + 1)
             notifications.represent(conn, group.id, told.to_json(), told.text)

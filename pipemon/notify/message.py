@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pipemon.domain.times import format_time
+from pipemon.store.failures import Why
 
 MARKS = {"bad": "🔴", "good": "🟢", "info": "🔵", "warn": "🟠"}
 REPEAT = "(possible repeat) "
@@ -14,7 +15,8 @@ LONGEST_TITLE = 200
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message. `severity` is bad, good, warn or info; `facts` are pairs of a word and what it is.
+    """One message. `severity` is bad, good, warn or info; `facts` are pairs of a word and what it is; `error` is the
+    line of a log that says why.
 
     `possible_duplicate`: nobody knows whether it has arrived already, and its text says so.
     """
@@ -26,6 +28,7 @@ class Message:
     url: str | None = None
     occurred_at: int | None = None
     possible_duplicate: bool = False
+    error: str | None = None
     blocks: tuple[Mapping[str, Any], ...] = ()
 
     @property
@@ -44,6 +47,15 @@ class Message:
         values["facts"] = tuple((word, what) for word, what in values["facts"])
         values["blocks"] = tuple(values["blocks"])
         return cls(**values)
+
+
+def explained(said: Message, why: Why) -> Message:
+    """Return a message of a failed build that says why it failed."""
+    where = why.job if why.step is None else f"{why.job}, step {why.step}"
+    if why.others:
+        where += f" (and {why.others} more failed {'job' if why.others == 1 else 'jobs'})"
+    facts = [pair for pair in said.facts if pair[0] not in ("Job", "Step")]
+    return replace(said, facts=(*facts[:1], ("Job", where), *facts[1:]), error=why.title)
 
 
 HEADLINES = {

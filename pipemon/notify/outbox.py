@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from pipemon import telemetry
 from pipemon.domain.events import Event
 from pipemon.notify.channel import Channel, Outcome
-from pipemon.notify.message import Message
-from pipemon.store import notifications
+from pipemon.notify.message import Message, explained
+from pipemon.store import explanations, notifications
 from pipemon.store import rules as stored
 from pipemon.store.engine import Database
 from pipemon.store.notifications import Claimed
@@ -75,7 +75,12 @@ class Outbox:
 
     def _claim(self, conn: Connection, channel: str, now: float) -> Claimed | None:
         self._guard(conn)
-        return notifications.claim(conn, channel, now, LEASE_SECONDS)
+        claimed = notifications.claim(conn, channel, now, LEASE_SECONDS)
+        if claimed is None or (why := explanations.why(conn, claimed.event_id)) is None:
+            return claimed
+        told = explained(Message.from_json(claimed.message), why)
+        explanations.retell(conn, claimed.id, told.to_json(), told.text)
+        return replace(claimed, message=told.to_json())
 
     def _record(self, conn: Connection, channel: Channel, claimed: Claimed, outcome: Outcome) -> None:
         """Record what came of it. Not under the guard: it was sent, whoever holds the lease now."""

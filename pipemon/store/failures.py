@@ -53,6 +53,16 @@ class Explained:
     lines: Sequence[Said]
 
 
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a run failed: the job, its step, the line of its log, and how many other jobs failed."""
+
+    job: str
+    step: str | None
+    title: str | None
+    others: int
+
+
 def want(conn: Connection, repository_id: int, failed: Iterable[Job], now: int) -> None:
     """Note that the logs of these failed jobs are to be read; those that were noted before stay as they are."""
     recent = {
@@ -142,6 +152,24 @@ def explain(conn: Connection, job_id: int, found: Explained) -> None:
     }
     conn.execute(sa.update(failures).where(failures.c.job_id == job_id).values(values))
     bump_revision(conn)
+
+
+def why(conn: Connection, run_id: int, run_attempt: int) -> Why | None:
+    """Return why an attempt failed: what the log of the job says that failed first; None where none is known."""
+    query = (
+        sa.select(jobs.c.name, failures.c.step, failures.c.title)
+        .join_from(failures, jobs, jobs.c.id == failures.c.job_id)
+        .where(failures.c.run_id == run_id, jobs.c.run_attempt == run_attempt)
+        .order_by(failures.c.title.is_(None), failures.c.completed_at, failures.c.job_id)
+    )
+    rows = conn.execute(query).all()
+    return Why(*rows[0], len(rows) - 1) if rows else None
+
+
+def is_wanted(conn: Connection, run_id: int) -> bool:
+    """Whether a log of the run's failed jobs is still to be read."""
+    query = sa.select(failures.c.job_id).where(failures.c.run_id == run_id, failures.c.state == "wanted")
+    return conn.execute(query.limit(1)).one_or_none() is not None
 
 
 def give_up(conn: Connection, job_id: int, state: str) -> None:

@@ -52,6 +52,7 @@ class Claimed:
     tries: int
     possible_duplicate: bool
     group_key: str | None = None
+    event_id: int | None = None
 
     @property
     def repository(self) -> str:
@@ -123,7 +124,7 @@ def claim(conn: Connection, channel: str, now: float, lease_seconds: float) -> C
     values = {"state": "leased", "leased_until": now + lease_seconds, "tries": row.tries + 1}
     values["possible_duplicate"] = uncertain
     conn.execute(sa.update(notifications).where(table.id == row.id).values(values))
-    return Claimed(row.id, row.rule_id, channel, row.message, row.tries + 1, uncertain, row.group_key)
+    return Claimed(row.id, row.rule_id, channel, row.message, row.tries + 1, uncertain, row.group_key, row.event_id)
 
 
 def close(conn: Connection, notification_id: int, state: str, why: str | None, now: float) -> None:

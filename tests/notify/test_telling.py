@@ -10,7 +10,10 @@ import sqlalchemy as sa
 
 from pipemon.domain.addresses import Allowed
 from pipemon.domain.events import Event
+from pipemon.domain.logs import StepSpan
+from pipemon.domain.runs import JobList
 from pipemon.domain.secrets import Secret
+from pipemon.domain.signatures import Signature
 from pipemon.ingest.apply import Batch, Sighting, apply
 from pipemon.notify.blind import Blind
 from pipemon.notify.channels.slack import Slack
@@ -19,11 +22,13 @@ from pipemon.notify.facts import Deploys
 from pipemon.notify.outbox import LEASE_SECONDS, Outbox
 from pipemon.notify.posting import poster
 from pipemon.outbound.client import Outbound
-from pipemon.store import events, repositories, rules
+from pipemon.store import events, explanations, failures, repositories, rules
 from pipemon.store import notifications as store
 from pipemon.store.engine import Database
+from pipemon.store.failures import Explained
 from pipemon.store.schema_notifications import notification_state, notifications
-from tests.builders import a_run
+from pipemon.telling import Telling
+from tests.builders import a_job, a_run
 from tests.notify.inbox import Inbox
 
 NOW = 1_760_000_000
@@ -392,3 +397,77 @@ def test_N7_G10_it_tells_once_that_it_is_blind_and_once_that_it_sees_again(world
     live(make(), 60)
     live(make(), 60)
     assert titles(inbox)[1:] == ["🟢 pipemon sees again"]
+
+
+# Why it failed
+
+
+def failed_job(world: World, run: Any, **over: Any) -> None:
+    """Store a failed job of the run, of which the log is still to be read."""
+    job = a_job(run, conclusion="failure", completed_at=int(world.now), **over)
+    listed = JobList(run.id, 1, (job,), complete=True)
+    world.db.transact(lambda conn: apply(conn, Batch(1, live_since=0, jobs=(listed,)), world.now))
+
+
+def read_log(world: World, title: str | None) -> None:
+    """Read the logs that are wanted, as ingest.failures does."""
+    with world.db.read() as conn:
+        found = failures.list_wanted(conn, world.now + 100, 10)
+    for wanted in found:
+        said = Explained(Signature("f" * 16, title), StepSpan(4, "Run tests", 0), ())
+
+        def work(conn: sa.Connection, wanted: Any = wanted, said: Any = said) -> None:
+            failures.explain(conn, wanted.job_id, said)
+            explanations.hasten(conn, wanted.run_id, world.now)
+
+        world.db.transact(work)
+
+
+@pytest.fixture
+def patient(world: World) -> World:
+    world.dispatch = Dispatch(world.db, lambda: world.now, {"slack": "slack …"}, 3600, patience_seconds=8)
+    return world
+
+
+def test_the_message_of_a_failure_says_why(patient: World) -> None:
+    run = patient.end("failure")
+    failed_job(patient, run, name="unit")
+    patient.settle(3)
+    assert patient.inbox.posts == []
+    read_log(patient, "FAILED tests/test_door.py::test_it <opens> `x`")
+    patient.settle(2)
+    (post,) = patient.inbox.posts
+    text = json.dumps(post)
+    assert "```FAILED tests/test_door.py::test_it &lt;opens&gt; 'x'```" in text
+    assert "unit, step Run tests" in text
+    (row,) = patient.rows()
+    assert "FAILED tests" in row.message
+
+
+def test_it_goes_without_a_reason_after_some_seconds(patient: World) -> None:
+    patient.end("failure")
+    patient.settle(7)
+    assert patient.inbox.posts == []
+    patient.settle(4)
+    assert len(patient.inbox.posts) == 1
+
+
+def test_a_reason_waits_for_the_other_jobs_of_the_run(patient: World) -> None:
+    run = patient.end("failure")
+    failed_job(patient, run, name="lint")
+    failed_job(patient, run, name="unit")
+    read_log(patient, "Error: both")
+    patient.settle(2)
+    assert "and 1 more failed job)" in json.dumps(patient.inbox.posts)
+
+
+def test_G9_a_skewed_local_clock_holds_no_message_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is due by GitHub's clock is due: also where the local one is an hour behind."""
+    telling = Telling(world.db, world.channels, lambda: world.now, 3600)
+    monkeypatch.setattr("time.time", lambda: world.now - 3600)
+    work = telling.job(lambda conn: None, lambda: True)
+    world.end("failure")
+    work()
+    world.now += 60
+    work()
+    assert len(world.inbox.posts) == 1

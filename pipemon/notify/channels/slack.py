@@ -19,6 +19,7 @@ from pipemon.notify.message import Message
 LONGEST_HEADER = 150
 LONGEST_FIELD = 1900
 LONGEST_TEXT = 3000
+LONGEST_ERROR = 500
 SEND_SECONDS = 10.0
 # https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks#handling_errors
 GONE = ("no_service", "no_active_hooks", "no_team", "team_disabled", "invalid_token", "action_prohibited",
@@ -104,11 +105,18 @@ def shown(text: str, longest: int) -> str:
     return re.sub(r"&[a-z]{0,3}$", "", cut[: longest - 1]) + "…"
 
 
+def code(text: str) -> str:
+    """Return a line for a block of code: escaped, and with nothing in it that ends the block."""
+    plain = "".join(char if char.isprintable() else " " for char in text).replace("`", "'")
+    return escape(plain[:LONGEST_ERROR])
+
+
 def plain_text(message: Message) -> str:
     """Return the message in plain text: for notifications on a phone, and where blocks are not taken."""
     lines = [
         f"{shown(message.heading, 300)} {shown(message.text, 1000) if message.text != message.title else ''}".strip()
     ]
+    lines += [f"Error: {shown(message.error, 300)}"] if message.error else []
     lines += [f"{word}: {shown(what, 300)}" for word, what in message.facts if what]
     if message.url:
         lines.append(link(message.url, "Open"))
@@ -127,6 +135,8 @@ def payload(message: Message) -> dict[str, Any]:
         return {"text": plain_text(message), "blocks": [dict(block) for block in message.blocks]}
     header = "".join(char if char.isprintable() else " " for char in message.heading)[:LONGEST_HEADER]
     blocks: list[Any] = [HeaderBlock(text=PlainTextObject(text=header))]
+    if message.error:
+        blocks.append(SectionBlock(text=MarkdownTextObject(text=f"```{code(message.error)}```")))
     fields = [
         MarkdownTextObject(text=f"*{word}*\n{shown(what, LONGEST_FIELD)}") for word, what in message.facts if what
     ]
