@@ -11,6 +11,7 @@ from pipemon.api import (
     auth,
     bodies,
     builds,
+    delivery,
     deployments,
     docs,
     errors,
@@ -30,8 +31,8 @@ from pipemon.api.edge import Edge
 from pipemon.api.services import Services
 
 BLUEPRINTS = (
-    pipeline.bp, builds.bp, actions.bp, logs.bp, failures.bp, deployments.bp, analytics.bp, notifications.bp,
-    sending.bp, audit.bp, events.bp, live.bp, webhooks.bp, system.bp,
+    pipeline.bp, builds.bp, actions.bp, logs.bp, failures.bp, deployments.bp, analytics.bp, delivery.bp,
+    notifications.bp, sending.bp, audit.bp, events.bp, live.bp, webhooks.bp, system.bp,
 )  # fmt: skip
 
 

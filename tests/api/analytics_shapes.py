@@ -18,15 +18,39 @@ NUMBERS = {
     "total_builds": int, "success_rate": float, "failure_rate": float, "first_attempt_success_rate": NUMBER,
     "average_duration_minutes": float, "mttr_minutes": float, "builds_per_day": float,
 }  # fmt: skip
+SPREAD = {"n": int, "median": NUMBER, "p90": NUMBER}
+LEVEL = dict.fromkeys(("deployment_frequency", "lead_time", "change_failure_rate", "time_to_restore"), TEXT)
+KEYS = {
+    "deployment_frequency_per_day": NUMBER, "lead_time_minutes": (SPREAD, None), "change_failure_rate": NUMBER,
+    "time_to_restore_minutes": NUMBER, "dora_level": (LEVEL, None),
+}  # fmt: skip
 CHANGE = ({"absolute": float, "relative": NUMBER}, None)
+KEY_CHANGES = {name: CHANGE for name in KEYS if name != "dora_level"}
+KEY_CHANGES["lead_time_minutes"] = ({"median": CHANGE[0], "p90": CHANGE}, None)  # type: ignore[assignment]
 OVERVIEW = FRAME | NUMBERS | {
     "most_active_branch": TEXT, "most_active_author": TEXT,
     "previous": NUMBERS | {
         "n": int, "created_from": "time", "created_to": "time", "complete": bool, "builds_url": str,
-    },
-    "change": (dict.fromkeys(NUMBERS, CHANGE), None),
-    "deployment_frequency_per_day": None, "lead_time_minutes": None, "change_failure_rate": None,
-    "time_to_restore_minutes": None, "dora_level": None, "unavailable": dict,
+    } | KEYS,
+    "change": (dict.fromkeys(NUMBERS, CHANGE) | KEY_CHANGES, None), "unavailable": dict,
+} | KEYS  # fmt: skip
+COUNTED_KEYS = KEYS | {
+    "deployments": int, "deploy_days_per_week": NUMBER, "changes": int, "failed_changes": int, "recoveries": int,
+    "unavailable": dict,
+}  # fmt: skip
+FAILURE = {
+    "deployment_id": int, "commit_sha": str, "failed_at": "time", "why": str, "marked_by": WHOLE,
+    "recovered_by": WHOLE, "recovered_at": TIME, "recovery_minutes": NUMBER,
+}  # fmt: skip
+DORA = {name: shape for name, shape in FRAME.items() if name != "builds_url"} | COUNTED_KEYS | {
+    "environments": [
+        COUNTED_KEYS | {
+            "repository": str, "environment": str, "source": str, "production": bool, "kinds": dict,
+            "without_lead_time": dict, "change_failures": [FAILURE], "open_failures": [FAILURE],
+            "deployments_url": str,
+        }
+    ],
+    "previous": COUNTED_KEYS | {"complete": bool}, "change": (KEY_CHANGES, None),
 }  # fmt: skip
 TRENDS = FRAME | {
     "success_trend": [POINT], "failure_trend": [POINT], "duration_trend": [POINT], "granularity": str, "tz": str,
@@ -96,6 +120,7 @@ COMPARISON = FRAME | {
 ANALYTICS: dict[str, dict[str, Any]] = {
     "/api/v1/analytics/definitions": DEFINITIONS,
     "/api/v1/analytics/overview": OVERVIEW,
+    "/api/v1/analytics/dora": DORA,
     "/api/v1/analytics/trends": TRENDS,
     "/api/v1/analytics/mttr": MTTR,
     "/api/v1/analytics/incidents": INCIDENTS,

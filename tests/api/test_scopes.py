@@ -33,6 +33,7 @@ NEEDED = {
     "/api/v1/builds/<id:build_id>/cancel": "operate",
     "/api/v1/analytics/definitions": "read",
     "/api/v1/analytics/overview": "read",
+    "/api/v1/analytics/dora": "read",
     "/api/v1/analytics/trends": "read",
     "/api/v1/analytics/mttr": "read",
     "/api/v1/analytics/incidents": "read",

@@ -1,5 +1,6 @@
 """The frame of every answer about a window: its arguments, and what stands beside its numbers."""
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, available_timezones
@@ -11,10 +12,11 @@ from pipemon.analytics.trends import GRANULARITIES
 from pipemon.api.schemas.base import Answer
 from pipemon.api.schemas.fields import HERE, MAYBE, Moment, Text, TrueOrFalse, Whole, Word
 from pipemon.api.schemas.pipeline import AsOfAnswer
-from pipemon.api.schemas.scope import Repositories
-from pipemon.api.services import moment
+from pipemon.api.schemas.scope import Repositories, to_scope
+from pipemon.api.services import as_of, moment
 from pipemon.domain.times import format_time
 from pipemon.queries.scope import Scope
+from pipemon.queries.window import DAY_SECONDS, UTC, Window
 
 LONGEST_DAYS = 730
 
@@ -143,11 +145,30 @@ class Coverage(Answer):
     gaps = fields.List(fields.Nested(Gap), **HERE)
 
 
-class WindowAnswer(AsOfAnswer):
+class Frame(AsOfAnswer):
     """What every answer about a window says beside its numbers."""
 
     period_days = fields.Integer(attribute="basis.window.days", **HERE)
     n = fields.Integer(attribute="basis.n", **HERE)
     excluded = fields.List(fields.Nested(Exclusion), attribute="basis.excluded", **HERE)
     coverage = fields.Nested(Coverage, attribute="basis.coverage", **HERE)
+
+
+class WindowAnswer(Frame):
+    """The same of an answer about builds, with the address of their list."""
+
     builds_url = BuildsUrl(attribute="basis.window.scope", **HERE)
+
+
+def to_window(wanted: Mapping[str, Any]) -> Window:
+    """Return the window that the arguments of `WindowArguments` ask for, up to now; what is not among them is none."""
+    names = tuple(wanted["repo"])
+    until, days = as_of(names), wanted["lookback_days"]
+    asked = to_scope(
+        names,
+        created_from=until.timestamp - days * DAY_SECONDS,
+        created_to=until.timestamp,
+        pull_requests=wanted.get("include_pull_requests", True),
+        **{name: wanted.get(name) for name in ("branch", "workflow", "event")},
+    )
+    return Window(asked, days, until, wanted.get("tz") or UTC, wanted.get("granularity") or "daily")
