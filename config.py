@@ -35,10 +35,8 @@ def _is(default: str, parse: Callable[[str], Any], *, hidden: bool = False) -> A
 class Settings:
     """All settings, checked: the name in the environment is the attribute's in capitals. The last four are derived."""
 
-    github_token: Secret | None = _is("", check.secret(check.word(r"[!-~]+", "a token in one line")), hidden=True)
-    github_actions_token: Secret | None = _is(
-        "", check.secret(check.word(r"[!-~]+", "a token in one line")), hidden=True
-    )
+    github_token: Secret | None = _is("", check.secret(check.token), hidden=True)
+    github_actions_token: Secret | None = _is("", check.secret(check.token), hidden=True)
     github_owner: str | None = _is("", check.optional(check.word(_OWNER, "the name of a user or an organisation")))
     github_repo: tuple[str, ...] = _is(
         "", check.list_of(check.word(rf"\*|{_REPO}", "names without the owner, comma list, or *"))
@@ -74,6 +72,7 @@ class Settings:
     exclude_workflows: tuple[str, ...] = _is("", check.list_of(str))
     deployment_workflows: tuple[str, ...] = _is("*deploy*,*release*", check.list_of(str))
     deployment_branches: tuple[str, ...] = _is("@default", check.list_of(str))
+    runner_prices: tuple[tuple[str, float], ...] = _is(check.PRICES, check.prices)
     production_environments: tuple[str, ...] = _is("production,prod", check.list_of(str))
     poll_interval_active: int = _is("5", check.whole(1, 3600))
     poll_interval_idle: int = _is("60", check.whole(1, 3600))

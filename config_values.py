@@ -53,6 +53,9 @@ def word(pattern: str, allowed: str) -> Callable[[str], str]:
     return parse
 
 
+token = word(r"[!-~]+", "a token in one line")
+
+
 def optional(one: Callable[[str], str]) -> Callable[[str], str | None]:
     """Return the check of a text that may be left out: None."""
     return lambda text: one(text) if text else None
@@ -86,6 +89,29 @@ def channels(text: str) -> tuple[tuple[str, Secret], ...]:
             raise ValueError("addresses as texts")
         safe_address(url)
     return tuple((name, Secret(url)) for name, url in found.items())
+
+
+# GitHub's list of 2026: https://docs.github.com/billing/reference/actions-runner-pricing
+PRICES = (
+    '{"self-hosted": 0, "ubuntu-slim": 0.002, "ubuntu-*": 0.006, "ubuntu-*-arm": 0.005, "windows-*": 0.01, '
+    '"windows-*-arm": 0.008, "macos-*": 0.062, "macos-*-large": 0.077, "macos-*-xlarge": 0.102}'
+)
+
+
+def prices(text: str) -> tuple[tuple[str, float], ...]:
+    """Return globs of runner labels and their dollars a minute, of a JSON object."""
+    allowed = 'a JSON object of labels and dollars a minute, like {"ubuntu-*": 0.006, "self-hosted": 0}'
+    try:
+        found = json.loads(text, parse_constant=lambda word: None)
+    except (ValueError, RecursionError):
+        raise ValueError(allowed) from None
+    if not isinstance(found, dict) or len(found) > 200:
+        raise ValueError(allowed)
+    for label, price in found.items():
+        is_price = isinstance(price, int | float) and not isinstance(price, bool) and 0 <= price <= 1000
+        if not (is_price and re.fullmatch(r"[!-~]{1,100}", label)):
+            raise ValueError(allowed)
+    return tuple((label, float(price)) for label, price in found.items())
 
 
 def list_of(one: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:

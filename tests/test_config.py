@@ -49,6 +49,17 @@ DEFAULTS = {
     "deployment_workflows": ("*deploy*", "*release*"),
     "deployment_branches": ("@default",),
     "production_environments": ("production", "prod"),
+    "runner_prices": (
+        ("self-hosted", 0),
+        ("ubuntu-slim", 0.002),
+        ("ubuntu-*", 0.006),
+        ("ubuntu-*-arm", 0.005),
+        ("windows-*", 0.01),
+        ("windows-*-arm", 0.008),
+        ("macos-*", 0.062),
+        ("macos-*-large", 0.077),
+        ("macos-*-xlarge", 0.102),
+    ),  # fmt: skip
     "poll_interval_active": 5,
     "poll_interval_idle": 60,
     "retention_days": 730,
@@ -98,6 +109,7 @@ def test_every_default() -> None:
         ("OUTBOUND_ALLOW", "10.0.0.0/8, chat.example.com", ("10.0.0.0/8", "chat.example.com")),
         ("EXCLUDE_WORKFLOWS", "lint*, , stale", ("lint*", "stale")),
         ("GITHUB_API_URL", "http://127.0.0.1:9/", "http://127.0.0.1:9"),
+        ("RUNNER_PRICES", '{"own-*": 1, "x": 0.5}', (("own-*", 1.0), ("x", 0.5))),
         ("PORT", "", 8000),
         ("PORT", " 80 ", 80),
     ],
@@ -157,8 +169,22 @@ def test_a_value_is_read(name: str, text: str, value: object) -> None:
         ("BACKFILL_DAYS", "-1"),
         ("NOTIFY_MAX_AGE_MINUTES", "0"),
         ("OUTBOUND_ALLOW", "10.0.0.0/33"),
+        *(
+            ("RUNNER_PRICES", text)
+            for text in (
+                "0.008",
+                "[1]",
+                '{"x": "1"}',
+                '{"x": -1}',
+                '{"x": true}',
+                '{"x": NaN}',
+                '{"a b": 1}',
+                '{"x": 1e9}',
+                '{"x":',
+            )
+        ),
         ("DATABASE_URL", "mysql://db/pipemon"),
-    ],
+    ],  # fmt: skip
 )
 def test_a_wrong_value_is_refused_in_one_line_that_names_it(name: str, text: str) -> None:
     found = [line for line in mistakes(WATCHING | {name: text}) if line.startswith(f"{name}: ")]

@@ -2,6 +2,7 @@
 
 from pipemon.analytics.definition import Definition
 from pipemon.analytics.definitions_delivery import OF_DELIVERY
+from pipemon.analytics.definitions_jobs import OF_JOBS
 
 WINDOW = "Builds created in the window [timestamp - lookback, timestamp)."
 NOT_DECISIVE = "Builds that are unfinished, cancelled, skipped, neutral, stale or waiting for action."
@@ -164,6 +165,7 @@ DEFINITIONS = (
         "Jobs of which no log was read: wanted, expired, missing, unreadable, or beyond 20 of a build.",
         "logs of failed jobs",
     ),
+    *OF_JOBS,
     *OF_DELIVERY,
 )
 

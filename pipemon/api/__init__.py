@@ -17,6 +17,7 @@ from pipemon.api import (
     errors,
     events,
     failures,
+    jobs,
     live,
     logs,
     notifications,
@@ -31,7 +32,7 @@ from pipemon.api.edge import Edge
 from pipemon.api.services import Services
 
 BLUEPRINTS = (
-    pipeline.bp, builds.bp, actions.bp, logs.bp, failures.bp, deployments.bp, analytics.bp, delivery.bp,
+    pipeline.bp, builds.bp, actions.bp, logs.bp, failures.bp, deployments.bp, analytics.bp, delivery.bp, jobs.bp,
     notifications.bp, sending.bp, audit.bp, events.bp, live.bp, webhooks.bp, system.bp,
 )  # fmt: skip
 

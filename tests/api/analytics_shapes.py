@@ -42,6 +42,25 @@ FAILURE = {
     "deployment_id": int, "commit_sha": str, "failed_at": "time", "why": str, "marked_by": WHOLE,
     "recovered_by": WHOLE, "recovered_at": TIME, "recovery_minutes": NUMBER,
 }  # fmt: skip
+FLAKY_JOB = {
+    "repository": str, "workflow": str, "workflow_id": int, "name": str, "n": int, "flaky": int, "flake_rate": float,
+    "flake_rate_low": float, "flake_rate_high": float, "platform_failures": int, "builds_url": str,
+    "commits": [{"commit_sha": str, "failed_build_id": int, "succeeded_build_id": int}],
+}  # fmt: skip
+FLAKY = FRAME | {"flake_rate": float, "flaky": int, "platform_failures": int, "flaky_jobs": [FLAKY_JOB]}
+WAITS = {"n": int, **dict.fromkeys(("median_seconds", "p90_seconds", "p95_seconds", "max_seconds"), NUMBER)}
+HOURS = [WAITS | {"hour": int}]
+QUEUE = FRAME | {"tz": str, "whole": WAITS, "hours": HOURS, "labels": [WAITS | {"labels": [str], "hours": HOURS}]}
+BILL = {
+    "minutes": int, "billable_minutes": int, "unpriced_minutes": int, "estimated_cost": float, "useful_cost": float,
+    "wasted_cost": float, "useful_minutes": int, "wasted_minutes": int,
+}  # fmt: skip
+SPENT = {"jobs": int, "minutes": int, "billable_minutes": int, "estimated_cost": float}
+COST = FRAME | BILL | {
+    "currency": str, "wasted": dict.fromkeys(("failed", "cancelled", "rerun", "superseded"), SPENT),
+    "workflows": [BILL | {"repository": str, "workflow": str, "workflow_id": int, "builds_url": str}],
+    "labels": [BILL | {"labels": [str], "price_per_minute": NUMBER}],
+}  # fmt: skip
 DORA = {name: shape for name, shape in FRAME.items() if name != "builds_url"} | COUNTED_KEYS | {
     "environments": [
         COUNTED_KEYS | {
@@ -121,6 +140,9 @@ ANALYTICS: dict[str, dict[str, Any]] = {
     "/api/v1/analytics/definitions": DEFINITIONS,
     "/api/v1/analytics/overview": OVERVIEW,
     "/api/v1/analytics/dora": DORA,
+    "/api/v1/analytics/flaky": FLAKY,
+    "/api/v1/analytics/queue": QUEUE,
+    "/api/v1/analytics/cost": COST,
     "/api/v1/analytics/trends": TRENDS,
     "/api/v1/analytics/mttr": MTTR,
     "/api/v1/analytics/incidents": INCIDENTS,

@@ -132,6 +132,8 @@ def fill(api: Api) -> dict[str, Any]:
     a_failure(api.db, red, a_job(api.db, red, name="test", conclusion="failure"))
     shipped = (a_deployment("success", created_at=T0 - 900), a_deployment("failure", created_at=T0 - 600))
     api.db.transact(lambda conn: apply(conn, Batch(1, 0, deployed=Deployed(shipped)), T0))
+    again = a_run(api.db, workflow_id=8, run_number=2)
+    a_job(api.db, again, conclusion="failure", steps=[[1, "Test", "completed", "failure", T0, T0 + 9]])
     a_run(api.db, status="queued", created_at=T0 - 30)
     run = a_run(api.db, status="in_progress", created_at=T0 - 60)
     a_job(api.db, run, name="test", status="in_progress", conclusion=None, completed_at=None, labels=[])

@@ -58,9 +58,10 @@ def test_the_history_of_each_environment_in_order_with_commits_where_they_are_of
 def test_only_so_many_successes_before_the_window_are_read(database: Database, monkeypatch: Any) -> None:
     a_repository(database)
     store(database, *(a_deployment("success", id=n, created_at=T0 + n * 100) for n in range(1, 9)))
+    store(database, a_deployment("failure", id=9, created_at=T0 + 470))
     monkeypatch.setattr(past, "LOOK_BACK", 3)
     (line,) = past.lines(database, everything(database), RULE, T0 + 660, LATE)
-    assert [one.id for one in line.history] == [3, 4, 5, 6, 7, 8]
+    assert [one.id for one in line.history] == [3, 4, 9, 5, 6, 7, 8]
 
 
 def test_what_a_person_said_counts(database: Database) -> None:
