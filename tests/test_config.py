@@ -59,7 +59,7 @@ DEFAULTS = {
         ("macos-*", 0.062),
         ("macos-*-large", 0.077),
         ("macos-*-xlarge", 0.102),
-    ),  # fmt: skip
+    ),
     "poll_interval_active": 5,
     "poll_interval_idle": 60,
     "retention_days": 730,
@@ -184,7 +184,7 @@ def test_a_value_is_read(name: str, text: str, value: object) -> None:
             )
         ),
         ("DATABASE_URL", "mysql://db/pipemon"),
-    ],  # fmt: skip
+    ],
 )
 def test_a_wrong_value_is_refused_in_one_line_that_names_it(name: str, text: str) -> None:
     found = [line for line in mistakes(WATCHING | {name: text}) if line.startswith(f"{name}: ")]

@@ -139,15 +139,6 @@ DEFINITIONS = (
         "workflow runs; the head commit's author, else the actor",
     ),
     Definition(
-        "jobs.slowest",
-        "Slowest jobs",
-        "minutes",
-        "mean of completed_at - started_at per workflow and job name, of the latest attempts",
-        "Jobs of the decisive builds of the window.",
-        "Jobs that were skipped or cancelled.",
-        "jobs",
-    ),
-    Definition(
         "jobs.failing",
         "Failing jobs",
         "jobs",

@@ -7,7 +7,39 @@ PLATFORM = (
     "failed jobs without a failed step of their own: the runner was lost or never came, or GitHub's set-up steps failed"
 )
 
+NEWEST = "Jobs that ran in the latest attempts of the window's newest 500 decisive builds."
+
 OF_JOBS = (
+    Definition(
+        "jobs.slowest",
+        "Slowest jobs",
+        "minutes, percent",
+        "by workflow and job name: mean of completed_at - started_at; share of the builds in which it lies on the "
+        "critical path (the latest-finishing predecessor before each start); exclusive: mean of what the build would "
+        "win if it took no time and each job waited for all that had ended before it; the largest sum of that first",
+        NEWEST,
+        "Jobs that were skipped, cancelled before they began, or copied by a rerun.",
+        "jobs",
+    ),
+    Definition(
+        "steps.slowest",
+        "Slowest steps",
+        "minutes, percent",
+        "by workflow, job and step name: mean of completed_at - started_at, at least 0; share: seconds of those whose "
+        "job lies on the critical path / seconds of all jobs on the workflow's critical paths x 100; the most first",
+        NEWEST,
+        "Steps that were skipped or cancelled, or of which a time is not known.",
+        "steps of jobs",
+    ),
+    Definition(
+        "steps.failing",
+        "Failing steps",
+        "jobs",
+        "jobs by the first of their steps that failed, per workflow and job name, of the latest attempts",
+        "The newest 2,000 failed jobs of the window's failed builds.",
+        "Jobs that failed without a failed step.",
+        "steps of jobs",
+    ),
     Definition(
         "jobs.flaky",
         "Flaky jobs",

@@ -18,10 +18,8 @@ from pipemon.api.schemas.failures import Signatures
 from pipemon.api.schemas.window import to_window
 from pipemon.api.services import services
 from pipemon.domain.times import format_time
-from pipemon.queries import analytics
-from pipemon.queries import comparison as workflows
+from pipemon.queries import analytics, whole
 from pipemon.queries import failures as reasons
-from pipemon.queries import tables as queries
 
 bp = Blueprint("analytics", __name__, url_prefix="/api/v1/analytics", description="Numbers that can be explained")
 
@@ -82,18 +80,18 @@ def incidents(wanted: dict[str, Any]) -> analytics.Recoveries | Response:
 @scope("read")
 @bp.takes(arguments.ZonedArguments)
 @bp.returns(tables.Performance)
-def performance(wanted: dict[str, Any]) -> queries.Performance:
+def performance(wanted: dict[str, Any]) -> whole.WholePerformance:
     """Show how long builds took and waited, and what took longest."""
-    return queries.performance(services().db, to_window(wanted))
+    return whole.performance(services().db, to_window(wanted))
 
 
 @bp.get("/failures")
 @scope("read")
 @bp.takes(arguments.ZonedArguments)
 @bp.returns(tables.Failures)
-def failures(wanted: dict[str, Any]) -> queries.Failures:
+def failures(wanted: dict[str, Any]) -> whole.WholeFailures:
     """Show what failed: by branch, by author, by job."""
-    return queries.failures(services().db, to_window(wanted))
+    return whole.failures(services().db, to_window(wanted))
 
 
 @bp.get("/failures/signatures")
@@ -111,6 +109,7 @@ def signatures(wanted: dict[str, Any]) -> reasons.Signatures | Response:
 @bp.takes(arguments.TableArguments)
 @bp.returns(tables.Comparison)
 @bp.also(200, **AS_CSV)
-def comparison(wanted: dict[str, Any]) -> workflows.Comparison | Response:
+def comparison(wanted: dict[str, Any]) -> whole.BilledComparison | Response:
     """Show the workflows side by side."""
-    return as_asked(wanted, workflows.comparison(services().db, to_window(wanted)), tables.Comparison, "workflows")
+    found = whole.compare(services().db, to_window(wanted), dict(services().settings.runner_prices))
+    return as_asked(wanted, found, tables.Comparison, "workflows")

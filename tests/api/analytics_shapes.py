@@ -108,9 +108,15 @@ FAILURES = FRAME | {
             "author": TEXT, "failed_at": TIME, "duration_minutes": NUMBER, "url": TEXT, "repository": str,
         }
     ],
-    "failure_trend": [POINT], "tz": str, "unavailable": dict,
+    "failure_trend": [POINT], "tz": str,
     "failing_jobs": [{"repository": str, "workflow": str, "name": str, "failures": int, "n": int}],
-    "failing_steps": None, "flaky_jobs": None, "signatures": [SIGNATURE],
+    "failing_steps": [
+        {"repository": str, "workflow": str, "job": str, "name": str, "failures": int, "last_build_id": int}
+    ],
+    "flaky_jobs": [FLAKY_JOB], "signatures": [SIGNATURE],
+}  # fmt: skip
+SLOW = {
+    "repository": str, "workflow": str, "name": str, "average_minutes": float, "n": int, "critical_path_share": float,
 }  # fmt: skip
 PERFORMANCE = FRAME | {
     "average_duration_minutes": float, "median_duration_minutes": float, "p95_duration_minutes": float,
@@ -122,17 +128,16 @@ PERFORMANCE = FRAME | {
         }
     ],
     "queue_minutes": {"n": int, "median": NUMBER, "p95": NUMBER}, "tz": str, "unavailable": dict,
-    "slowest_jobs": [{"repository": str, "workflow": str, "name": str, "average_minutes": float, "n": int}],
-    "slowest_steps": None, "regressions": None,
+    "slowest_jobs": [SLOW | {"exclusive_minutes": float}], "slowest_steps": [SLOW | {"job": str}],
+    "regressions": None,
 }  # fmt: skip
 COMPARISON = FRAME | {
-    "unavailable": dict,
     "workflows": [
         {
             "workflow_name": str, "workflow_id": int, "repository": str, "total_runs": int, "success_rate": float,
             "average_duration_minutes": float, "successful_runs": int, "failed_runs": int,
             "p95_duration_minutes": NUMBER, "queue_minutes": NUMBER, "builds_url": str,
-            "billable_minutes": None, "estimated_cost": None,
+            "billable_minutes": int, "estimated_cost": float,
         }
     ],
 }  # fmt: skip
