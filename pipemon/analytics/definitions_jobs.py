@@ -41,6 +41,18 @@ OF_JOBS = (
         "steps of jobs",
     ),
     Definition(
+        "regression",
+        "Regression",
+        "seconds, percent",
+        "the run from which on a workflow's or job's values shift: at the place where the ranks before and after "
+        "differ most, by more than 4 standard deviations of chance (widened where neighbours are alike), with 10 runs "
+        "on each side; and at least duration 20 % and 10 s, queue time 50 % and 30 s (medians), failure rate 15 points",
+        "The newest 200 decisive runs in the window of each of the 40 busiest workflows; of the 12 busiest the jobs "
+        "too, over 100 runs. In the order of run numbers.",
+        "Durations of failures. /analytics/performance has those alone that last.",
+        "workflow runs; jobs",
+    ),
+    Definition(
         "jobs.flaky",
         "Flaky jobs",
         "percent",

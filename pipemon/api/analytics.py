@@ -12,17 +12,19 @@ from pipemon.api.arguments import Blueprint
 from pipemon.api.auth import scope
 from pipemon.api.csv import AS_CSV, as_asked, table_of
 from pipemon.api.schemas import analytics as shapes
+from pipemon.api.schemas import regressions as shifts
 from pipemon.api.schemas import tables
 from pipemon.api.schemas import window as arguments
 from pipemon.api.schemas.failures import Signatures
 from pipemon.api.schemas.window import to_window
 from pipemon.api.services import services
 from pipemon.domain.times import format_time
-from pipemon.queries import analytics, whole
+from pipemon.queries import analytics, regressions, whole
 from pipemon.queries import failures as reasons
 
 bp = Blueprint("analytics", __name__, url_prefix="/api/v1/analytics", description="Numbers that can be explained")
 
+MARK_NAMES = ("since_build_id", "since_commit_sha", "until_build_id", "until_commit_sha")
 TREND_NAMES = ["timestamp", "n", "success_rate", "failure_rate", "average_duration_minutes"]
 
 
@@ -83,6 +85,28 @@ def incidents(wanted: dict[str, Any]) -> analytics.Recoveries | Response:
 def performance(wanted: dict[str, Any]) -> whole.WholePerformance:
     """Show how long builds took and waited, and what took longest."""
     return whole.performance(services().db, to_window(wanted))
+
+
+@bp.get("/regressions")
+@scope("read")
+@bp.takes(arguments.TableArguments)
+@bp.returns(shifts.Regressions)
+@bp.also(200, **AS_CSV)
+def show_regressions(wanted: dict[str, Any]) -> regressions.Regressions | Response:
+    """List workflows and jobs that became slower, waited longer or failed more often, from which run on."""
+    found = regressions.regressions(services().db, to_window(wanted))
+    if wanted["format"] != "csv":
+        return found
+    rows = shifts.Regressions().dump(found)["regressions"]
+    names = [name for name in shifts.Regression().dump_fields if name not in ("since", "until")]
+    told = ({**row, **_marks(row)} for row in rows)
+    return table_of([*names, *MARK_NAMES], told, "regressions")
+
+
+def _marks(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        f"{end}_{name}": (row[end] or {}).get(name) for end in ("since", "until") for name in ("build_id", "commit_sha")
+    }
 
 
 @bp.get("/failures")

@@ -4,17 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from pipemon.queries import bottlenecks, comparison, cost, flaky, tables
+from pipemon.queries import bottlenecks, comparison, cost, flaky, regressions, tables
 from pipemon.queries.bottlenecks import FailingStep, SlowJob, SlowStep
 from pipemon.queries.comparison import Comparison, WorkflowRow
 from pipemon.queries.cost import Spent
 from pipemon.queries.flaky import FlakyJob
+from pipemon.queries.regressions import Regression
 from pipemon.queries.tables import Failures, Performance
 from pipemon.queries.window import DAY_SECONDS, Window
 from pipemon.store.engine import Database
 
 FLAKY_DAYS = 14
 MOST_FLAKY = 10
+MOST_REGRESSIONS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class WholePerformance(Performance):
 
     jobs: tuple[SlowJob, ...]
     steps: tuple[SlowStep, ...]
+    regressions: tuple[Regression, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,9 @@ def lately(window: Window, days: int) -> Window:
 def performance(db: Database, window: Window) -> WholePerformance:
     """Return how long the decisive builds of the window took, and what held them up."""
     found = bottlenecks.bottlenecks(db, window.scope)
-    return WholePerformance(**_parts(tables.performance(db, window)), jobs=found.jobs, steps=found.steps)
+    quick = tables.performance(db, window)
+    worse = tuple(one for one in regressions.regressions(db, window).regressions if one.until is None)
+    return WholePerformance(**_parts(quick), jobs=found.jobs, steps=found.steps, regressions=worse[:MOST_REGRESSIONS])
 
 
 def compare(db: Database, window: Window, prices: Mapping[str, float]) -> BilledComparison:

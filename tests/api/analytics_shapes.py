@@ -115,6 +115,13 @@ FAILURES = FRAME | {
     ],
     "flaky_jobs": [FLAKY_JOB], "signatures": [SIGNATURE],
 }  # fmt: skip
+MARK = {"build_id": int, "run_number": int, "commit_sha": TEXT, "created_at": "time", "url": TEXT}
+REGRESSION = {
+    "repository": str, "workflow": str, "workflow_id": int, "job": TEXT, "measure": str, "unit": str, "before": float,
+    "after": float, "absolute": float, "relative": NUMBER, "n_before": int, "n_after": int, "z": float, "since": MARK,
+    "until": (MARK, None), "builds_url": str,
+}  # fmt: skip
+REGRESSIONS = FRAME | {"regressions": [REGRESSION], "improvements": [REGRESSION], "workflows": int}
 SLOW = {
     "repository": str, "workflow": str, "name": str, "average_minutes": float, "n": int, "critical_path_share": float,
 }  # fmt: skip
@@ -127,9 +134,9 @@ PERFORMANCE = FRAME | {
             "url": TEXT, "repository": str,
         }
     ],
-    "queue_minutes": {"n": int, "median": NUMBER, "p95": NUMBER}, "tz": str, "unavailable": dict,
+    "queue_minutes": {"n": int, "median": NUMBER, "p95": NUMBER}, "tz": str,
     "slowest_jobs": [SLOW | {"exclusive_minutes": float}], "slowest_steps": [SLOW | {"job": str}],
-    "regressions": None,
+    "regressions": [REGRESSION],
 }  # fmt: skip
 COMPARISON = FRAME | {
     "workflows": [
@@ -146,6 +153,7 @@ ANALYTICS: dict[str, dict[str, Any]] = {
     "/api/v1/analytics/overview": OVERVIEW,
     "/api/v1/analytics/dora": DORA,
     "/api/v1/analytics/flaky": FLAKY,
+    "/api/v1/analytics/regressions": REGRESSIONS,
     "/api/v1/analytics/queue": QUEUE,
     "/api/v1/analytics/cost": COST,
     "/api/v1/analytics/trends": TRENDS,

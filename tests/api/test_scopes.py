@@ -34,6 +34,7 @@ NEEDED = {
     "/api/v1/analytics/definitions": "read",
     "/api/v1/analytics/overview": "read",
     "/api/v1/analytics/dora": "read",
+    "/api/v1/analytics/regressions": "read",
     "/api/v1/analytics/flaky": "read",
     "/api/v1/analytics/queue": "read",
     "/api/v1/analytics/cost": "read",

@@ -7,7 +7,8 @@ from pipemon.api.schemas.base import Answer
 from pipemon.api.schemas.failures import SignatureGroup
 from pipemon.api.schemas.fields import HERE, MAYBE, Cut, Minutes, Moment
 from pipemon.api.schemas.jobs import Dollars, FlakyJob
-from pipemon.api.schemas.window import BuildsUrl, Definitions, Nothing, Unavailable, WindowAnswer
+from pipemon.api.schemas.regressions import Regression
+from pipemon.api.schemas.window import BuildsUrl, Definitions, WindowAnswer
 
 
 class Incident(Answer):
@@ -181,8 +182,7 @@ class Performance(WindowAnswer):
     slowest_jobs = fields.List(fields.Nested(SlowJob), attribute="jobs", **HERE)
     tz = fields.String(attribute="basis.window.zone.key", **HERE)
     slowest_steps = fields.List(fields.Nested(SlowStep), attribute="steps", **HERE)
-    regressions = Nothing()
-    unavailable = Unavailable("Not evaluated yet.", "regressions")
+    regressions = fields.List(fields.Nested(Regression), **HERE)
     definitions = Definitions(
         average_duration_minutes="duration.mean",
         median_duration_minutes="duration.median",
@@ -194,6 +194,7 @@ class Performance(WindowAnswer):
         queue_minutes="queue.run",
         slowest_jobs="jobs.slowest",
         slowest_steps="steps.slowest",
+        regressions="regression",
     )
 
 

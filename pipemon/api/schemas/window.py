@@ -10,7 +10,7 @@ from marshmallow import ValidationError, fields, validate
 from pipemon.analytics.definitions import IDS
 from pipemon.analytics.trends import GRANULARITIES
 from pipemon.api.schemas.base import Answer
-from pipemon.api.schemas.fields import HERE, MAYBE, Moment, Text, TrueOrFalse, Whole, Word
+from pipemon.api.schemas.fields import HERE, Moment, Text, TrueOrFalse, Whole, Word
 from pipemon.api.schemas.pipeline import AsOfAnswer
 from pipemon.api.schemas.scope import Repositories, to_scope
 from pipemon.api.services import as_of, moment
@@ -109,24 +109,6 @@ class Definitions(fields.Dict):
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> dict[str, str]:
         return dict(self.ids)
-
-
-class Nothing(fields.Raw):
-    """A field of which nothing is known yet: null."""
-
-    def __init__(self, attribute: str = "basis") -> None:
-        super().__init__(attribute=attribute, dump_only=True, **MAYBE)
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> None:
-        return None
-
-
-class Unavailable(Definitions):
-    """Why fields of the answer are null."""
-
-    def __init__(self, reason: str, *names: str) -> None:
-        super().__init__()
-        self.ids = dict.fromkeys(names, reason)
 
 
 class Exclusion(Answer):
