@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
 
+from pipemon.domain.cron import Cron, parse_cron
 from pipemon.domain.secrets import Secret
 
 ON = {"1", "true", "yes", "on"}
@@ -135,6 +137,21 @@ def level(text: str) -> str:
     """Return the name of a log level, in capitals."""
     names = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
     return word("|".join(names), f"one of {', '.join(names)}")(text.upper())
+
+
+def cron(text: str) -> Cron | None:
+    """Return times in cron's five fields; none for "off"."""
+    try:
+        return None if text.lower() == "off" else parse_cron(text)
+    except ValueError as error:
+        raise ValueError(f'"off", or cron\'s five fields, like 0 8 * * 1 ({error})') from None
+
+
+def zone(text: str) -> ZoneInfo:
+    """Return a time zone by its name."""
+    if text not in available_timezones():
+        raise ValueError("a time zone of the IANA database, such as Europe/Berlin")
+    return ZoneInfo(text)
 
 
 def web_address(text: str) -> str:

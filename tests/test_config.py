@@ -2,10 +2,12 @@
 
 import dataclasses
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from config import ApiKey, Settings, SettingsError, announce_demo, demo_environment
+from pipemon.domain.cron import parse_cron
 from pipemon.domain.secrets import Secret
 
 TOKEN = "ghp_" + "a" * 36
@@ -66,6 +68,9 @@ DEFAULTS = {
     "event_retention_days": 30,
     "backfill_days": 90,
     "notify_max_age_minutes": 60,
+    "digest_daily": parse_cron("0 8 * * *"),
+    "digest_weekly": parse_cron("0 8 * * 1"),
+    "digest_tz": ZoneInfo("UTC"),
     "outbound_allow": (),
     "data_dir": Path("data"),
 }
@@ -110,6 +115,9 @@ def test_every_default() -> None:
         ("EXCLUDE_WORKFLOWS", "lint*, , stale", ("lint*", "stale")),
         ("GITHUB_API_URL", "http://127.0.0.1:9/", "http://127.0.0.1:9"),
         ("RUNNER_PRICES", '{"own-*": 1, "x": 0.5}', (("own-*", 1.0), ("x", 0.5))),
+        ("DIGEST_DAILY", "OFF", None),
+        ("DIGEST_DAILY", "30 7 * * mon-fri", parse_cron("30 7 * * mon-fri")),
+        ("DIGEST_TZ", "Europe/Berlin", ZoneInfo("Europe/Berlin")),
         ("PORT", "", 8000),
         ("PORT", " 80 ", 80),
     ],
@@ -183,6 +191,9 @@ def test_a_value_is_read(name: str, text: str, value: object) -> None:
                 '{"x":',
             )
         ),
+        ("DIGEST_DAILY", "daily"),
+        ("DIGEST_WEEKLY", "0 24 * * 1"),
+        ("DIGEST_TZ", "Mars/Base"),
         ("DATABASE_URL", "mysql://db/pipemon"),
     ],
 )
