@@ -12,7 +12,6 @@ from pipemon.notify.digests import Digests, Plan
 from pipemon.queries import flaky, freshness, incidents, overview, regressions, runs
 from pipemon.queries.analytics import Change
 from pipemon.queries.delivery import Delivers
-from pipemon.queries.deployments import DeploymentRule
 from pipemon.queries.freshness import Snapshot
 from pipemon.queries.overview import FullOverview
 from pipemon.queries.scope import Scope
@@ -125,8 +124,7 @@ def _window(snapshot: Snapshot, settings: Settings, days: int, until: freshness.
 
 
 def _delivers(settings: Settings) -> Delivers:
-    rule = DeploymentRule(settings.deployment_workflows, settings.deployment_branches)
-    return Delivers(rule, settings.production_environments, settings.backfill_days)
+    return Delivers(settings.production_environments, settings.backfill_days)
 
 
 def _numbers(found: FullOverview) -> tuple[Number, ...]:

@@ -4,7 +4,7 @@ from pipemon.analytics.definition import Definition
 
 FINISHED = "Deployments that succeeded or failed in the window, by their first success, else failure."
 PRODUCTION = " Of production: environments that PRODUCTION_ENVIRONMENTS names, and workflows that deploy."
-SOURCE = "GitHub deployments; where a repository has none, decisive runs of DEPLOYMENT_WORKFLOWS"
+SOURCE = "GitHub deployments; where a repository has none, completed runs of DEPLOYMENT_WORKFLOWS"
 NO_CHANGE = "Redeploys, rollbacks, reverts, further tries of a commit that failed, what never started."
 
 OF_DELIVERY = (

@@ -13,7 +13,6 @@ from pipemon.api.schemas.window import WeekArguments, to_window
 from pipemon.api.services import services
 from pipemon.queries import delivery, overview
 from pipemon.queries.delivery import Delivers
-from pipemon.queries.deployments import DeploymentRule
 
 bp = Blueprint("delivery", __name__, url_prefix="/api/v1/analytics", description="The four keys of delivery")
 
@@ -23,8 +22,7 @@ NOT_IN_A_CELL = ("kinds", "without_lead_time", "change_failures", "open_failures
 def delivers() -> Delivers:
     """Return what the settings say of deployments."""
     settings = services().settings
-    rule = DeploymentRule(settings.deployment_workflows, settings.deployment_branches)
-    return Delivers(rule, settings.production_environments, settings.backfill_days)
+    return Delivers(settings.production_environments, settings.backfill_days)
 
 
 @bp.get("/overview")

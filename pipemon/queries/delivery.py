@@ -10,7 +10,6 @@ from pipemon.analytics.delivery import Facts, Failure, facts
 from pipemon.analytics.four_keys import Keys, keys
 from pipemon.queries.analytics import Change
 from pipemon.queries.aside import aside
-from pipemon.queries.deployments import DeploymentRule
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.history import Gap
 from pipemon.queries.past import Line, lines
@@ -23,16 +22,15 @@ MOST_FAILURES = 100
 
 @dataclass(frozen=True, slots=True)
 class Delivers:
-    """What counts: which runs deploy, which environments are production (globs), how many days back are read."""
+    """What counts: which environments are production (globs), and how many days back deployments are read."""
 
-    rule: DeploymentRule
     production: Sequence[str]
     backfill_days: int
 
     def is_production(self, line: Line) -> bool:
         """Whether a line counts as production; a workflow that deploys says of no environment, and does."""
         name = line.environment.lower()
-        return line.source == "workflow_runs" or any(fnmatchcase(name, glob.lower()) for glob in self.production)
+        return line.source == "workflow" or any(fnmatchcase(name, glob.lower()) for glob in self.production)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +45,9 @@ class EnvironmentKeys:
     facts: Facts
 
     @property
-    def itself(self) -> "EnvironmentKeys":
-        """For what needs several of its fields."""
-        return self
+    def name(self) -> tuple[str, str]:
+        """Repository and environment."""
+        return self.repository, self.environment
 
     @property
     def failed(self) -> tuple[Failure, ...]:
@@ -136,8 +134,8 @@ def _change(new: float | None, old: float | None) -> Change | None:
 def delivery(db: Database, window: Window, delivers: Delivers, environment: str | None = None) -> Delivery:
     """Return the four keys of the window; with an environment's name, of that one alone, whatever it is."""
     end, previous = window.as_of.timestamp, window.previous()
-    found = lines(db, window.scope, delivers.rule, previous.from_at, end)
-    using = frozenset(line.repository_id for line in found if line.source == "deployments")
+    found = lines(db, window.scope, previous.from_at, end)
+    using = frozenset(line.repository_id for line in found if line.source == "github")
     if environment is not None:
         found = [line for line in found if line.environment.lower() == environment.lower()]
     inside, earlier = aside(_facts, found, (window.from_at, end), (previous.from_at, window.from_at))

@@ -96,7 +96,7 @@ def _list_runs(db: Database, scope: Scope, rule: DeploymentRule, limit: int) -> 
     newest = (
         sa.select(runs.c.id)
         .where(runs.c.workflow_id == workflows.c.id, *where(scope))
-        .where(ON_OWN_BRANCH, on_branch(rule), SUCCEEDED, runs.c.completed_at.is_not(None))
+        .where(ON_OWN_BRANCH, _on_branch(rule), SUCCEEDED, runs.c.completed_at.is_not(None))
         .order_by(runs.c.completed_at.desc(), runs.c.id.desc())
         .limit(limit)
         .correlate(workflows, repositories)
@@ -115,7 +115,6 @@ def _list_runs(db: Database, scope: Scope, rule: DeploymentRule, limit: int) -> 
     return (Deployment(*row) for row in db.heavy(query))
 
 
-def on_branch(rule: DeploymentRule) -> Condition:
-    """Return the condition that a run is of a branch that deploys."""
+def _on_branch(rule: DeploymentRule) -> Condition:
     is_default = runs.c.branch == repositories.c.default_branch
     return sa.or_(*(is_default if glob == DEFAULT_BRANCH else like(runs.c.branch, glob) for glob in rule.branches))

@@ -7,7 +7,6 @@ from pipemon.ingest.apply import Batch, apply
 from pipemon.ingest.deployed import Deployed
 from pipemon.queries import past
 from pipemon.queries.delivery import Delivers, delivery
-from pipemon.queries.deployments import DeploymentRule
 from pipemon.queries.window import DAY_SECONDS, Window
 from pipemon.store import deployments
 from pipemon.store.deployments import Overruling
@@ -16,8 +15,7 @@ from tests.builders import T0, a_deployment
 from tests.queries.conftest import NOW, everything
 from tests.rows import a_repository, a_run, a_workflow
 
-RULE = DeploymentRule(("*deploy*",))
-DELIVERS = Delivers(RULE, ("prod*",), 90)
+DELIVERS = Delivers(("prod*",), 90)
 LATE = T0 + 10_000
 
 
@@ -43,8 +41,8 @@ def test_the_history_of_each_environment_in_order_with_commits_where_they_are_of
         of_3=Comparison(first.sha, "ahead", 2, 0, commits), of_2=Comparison(first.sha, "unreadable"),
         of_6=Comparison(first.sha, "ahead", 2, 0, commits),
     )  # fmt: skip
-    production, staging = past.lines(database, everything(database), RULE, T0, LATE)
-    assert (production.environment, production.source, staging.environment) == ("production", "deployments", "staging")
+    production, staging = past.lines(database, everything(database), T0, LATE)
+    assert (production.environment, production.source, staging.environment) == ("production", "github", "staging")
     told = [(one.id, one.kind, one.deployed_at, one.failed_at, one.commits) for one in production.history]
     assert told == [
         (1, "first", T0 + 60, None, None),
@@ -52,7 +50,7 @@ def test_the_history_of_each_environment_in_order_with_commits_where_they_are_of
         (3, "change", T0 + 1260, None, commits),
         (6, "change", T0 + 1360, None, None),  # compared with another than the one before
     ]
-    assert [one.id for one in past.lines(database, everything(database), RULE, T0, T0 + 660)[0].history] == [1]
+    assert [one.id for one in past.lines(database, everything(database), T0, T0 + 660)[0].history] == [1]
 
 
 def test_only_so_many_successes_before_the_window_are_read(database: Database, monkeypatch: Any) -> None:
@@ -60,7 +58,7 @@ def test_only_so_many_successes_before_the_window_are_read(database: Database, m
     store(database, *(a_deployment("success", id=n, created_at=T0 + n * 100) for n in range(1, 9)))
     store(database, a_deployment("failure", id=9, created_at=T0 + 470))
     monkeypatch.setattr(past, "LOOK_BACK", 3)
-    (line,) = past.lines(database, everything(database), RULE, T0 + 660, LATE)
+    (line,) = past.lines(database, everything(database), T0 + 660, LATE)
     assert [one.id for one in line.history] == [3, 4, 9, 5, 6, 7, 8]
 
 
@@ -69,7 +67,7 @@ def test_what_a_person_said_counts(database: Database) -> None:
     store(database, *(a_deployment("success", id=n, created_at=T0 + n * 100) for n in (1, 2, 3)))
     said = Overruling("rollback", "boss", T0)
     assert database.transact(lambda conn: deployments.overrule(conn, 3, 1, said))
-    (line,) = past.lines(database, everything(database), RULE, T0, LATE)
+    (line,) = past.lines(database, everything(database), T0, LATE)
     assert [(one.kind, one.undoes, one.overruled) for one in line.history][1:] == [
         ("change", None, False),
         ("rollback", 2, True),
@@ -80,42 +78,51 @@ def test_what_was_refused_before_it_began_has_not_started(database: Database) ->
     a_repository(database)
     states = {1: ("success",), 2: ("waiting", "failure"), 3: ("queued", "in_progress", "error"), 4: ("failure",)}
     store(database, *(a_deployment(*words, id=n, created_at=T0 + n * 1000) for n, words in states.items()))
-    (line,) = past.lines(database, everything(database), RULE, T0, LATE)
+    (line,) = past.lines(database, everything(database), T0, LATE)
     assert {one.id: one.started for one in line.history} == {1: True, 2: False, 3: True, 4: True}
 
 
-def test_runs_stand_in_where_github_is_told_of_no_deployments(database: Database) -> None:
+def test_runs_stand_in_where_github_knows_of_no_deployments(database: Database) -> None:
     a_repository(database, 1)
     a_repository(database, 2)
-    a_workflow(database, 7, "Deploy shop")
-    a_workflow(database, 8, "Deploy site", repository_id=2)
-    a_workflow(database, 9, "CI", repository_id=2)
+    a_workflow(database, 7, "Deploy site", repository_id=2)
+    a_workflow(database, 8, "Deploy secret", repository_id=2)
     store(database, a_deployment("success", id=1, created_at=T0 - 900))
-    a_run(database, workflow_id=7)
-    said = {"repository_id": 2, "workflow_id": 8, "head_repository": "acme/shop-2"}
-    shas = ("a", "b", "c", "a", "d", "d")
-    for place, sha in enumerate(shas):
-        end = "failure" if place == 4 else "success"
-        a_run(database, id=50 + place, created_at=T0 - 9000 + place * 1000, sha=sha * 40, conclusion=end, **said)
-    a_run(database, **said | {"workflow_id": 9})
-    a_run(database, **said, branch="topic")
-    a_run(database, **said | {"head_repository": "fork/shop"})
-    a_run(database, **said, conclusion="cancelled")
-    found = past.lines(database, everything(database), RULE, T0 - 9999, T0)
+    made = []
+    for place, sha in enumerate(("a", "b", "c", "a", "d", "d")):
+        state = "failure" if place == 4 else "success"
+        over = {"id": 50 + place, "created_at": T0 - 9000 + place * 1000, "sha": sha * 40, "source": "workflow"}
+        made.append(a_deployment(state, environment="Deploy site", **over))
+        a_run(database, id=50 + place, repository_id=2, workflow_id=7)
+    a_run(database, id=80, repository_id=2, workflow_id=8)
+    made.append(a_deployment("success", id=80, environment="Deploy secret", created_at=T0 - 900, source="workflow"))
+    store(database, *made, repository_id=2)
+    scope = everything(database, created_from=T0 - 7 * DAY_SECONDS, created_to=T0, exclude_workflows=("*secret",))
+    found = past.lines(database, scope, T0 - 9999, T0)
     assert [(line.repository_id, line.environment, line.source) for line in found] == [
-        (1, "production", "deployments"),
-        (2, "Deploy site", "workflow_runs"),
+        (1, "production", "github"),
+        (2, "Deploy site", "workflow"),
     ]
-    assert [(one.id, one.kind) for one in found[1].history] == [
-        (50, "first"), (51, "change"), (52, "change"), (53, "rollback"), (54, "change"), (55, "change"),
-    ]  # fmt: skip
-    window = Window(everything(database, created_from=T0 - 7 * DAY_SECONDS, created_to=T0), 7, NOW)
-    whole = delivery(database, window, DELIVERS)
+    whole = delivery(database, Window(scope, 7, NOW), DELIVERS)
     site = whole.environments[1]
     assert (site.keys.changes, [one.deployment_id for one in site.failed]) == (4, [54, 51])
     assert {one.recovered_by for one in site.facts.recovered} == {53, 55}
     # Production as a whole: the environment of that name, and what deploys without naming one.
     assert (whole.keys.deployments, whole.keys.changes, whole.basis.n) == (6, 5, 5)
+
+
+def test_the_message_of_the_deployed_commit_may_name_what_it_mends(database: Database) -> None:
+    a_repository(database)
+    a_run(database, sha="b" * 40, commit_message=f"Hotfix for {'a' * 9}")
+    store(
+        database,
+        a_deployment("success", id=1, sha="f" * 40, created_at=T0 - 3000),
+        a_deployment("success", id=2, sha="a" * 40, created_at=T0 - 2000),
+        a_deployment("success", id=3, sha="b" * 40, created_at=T0 - 1000),
+    )
+    window = Window(everything(database, created_from=T0 - 7 * DAY_SECONDS, created_to=T0), 7, NOW)
+    (one,) = delivery(database, window, DELIVERS).environments
+    assert [(failed.deployment_id, failed.why, failed.by) for failed in one.failed] == [(2, "hotfixed", 3)]
 
 
 def test_only_production_is_in_the_whole_unless_one_is_asked_for(database: Database) -> None:
@@ -147,7 +154,7 @@ def test_coverage_says_how_far_back_deployments_were_read(database: Database) ->
     window = Window(everything(database, created_from=T0 - 7 * DAY_SECONDS, created_to=T0), 7, NOW)
 
     def gaps(days: int = 90) -> list[tuple[str, int, int]]:
-        found = delivery(database, window, Delivers(RULE, (), days)).basis.coverage
+        found = delivery(database, window, Delivers((), days)).basis.coverage
         assert found.complete == (not found.gaps)
         return [(gap.repository, gap.from_at, gap.to_at) for gap in found.gaps]
 

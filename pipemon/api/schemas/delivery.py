@@ -87,16 +87,13 @@ class Failure(Answer):
 
 
 class DeploymentsUrl(fields.Field[Any]):
-    """An environment's keys inside; outside the address of the deployments, or builds, behind them."""
+    """Repository and environment inside; outside the address of the list of its deployments."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(metadata={"type": "string"}, **kwargs)
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:
-        if value.source == "workflow_runs":
-            sent = {"repo": value.repository, "workflow": value.environment, "result": "decisive"}
-            return f"/api/v1/builds?{urlencode(sent)}"
-        return f"/api/v1/deployments?{urlencode({'repo': value.repository, 'environment': value.environment})}"
+        return f"/api/v1/deployments?{urlencode(dict(zip(('repo', 'environment'), value, strict=True)))}"
 
 
 class EnvironmentKeys(CountedKeys):
@@ -108,7 +105,7 @@ class EnvironmentKeys(CountedKeys):
     without_lead_time = fields.Dict(keys=fields.String(), values=fields.Integer(), attribute="facts.no_lead", **HERE)
     change_failures = fields.List(fields.Nested(Failure), attribute="failed", **HERE)
     open_failures = fields.List(fields.Nested(Failure), attribute="unrecovered", **HERE)
-    deployments_url = DeploymentsUrl(attribute="itself", **HERE)
+    deployments_url = DeploymentsUrl(attribute="name", **HERE)
 
 
 class PreviousKeys(CountedKeys):
