@@ -1,7 +1,7 @@
 """What holds builds up, and which steps fail: over the newest builds of a window, with all of their jobs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -31,6 +31,7 @@ class SlowJob:
     seconds: float
     critical_share: float
     exclusive_seconds: float
+    scope: Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class SlowStep:
     n: int
     seconds: float
     critical_share: float
+    scope: Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class FailingStep:
     name: str
     failed: int
     last_run_id: int
+    scope: Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def bottlenecks(db: Database, scope: Scope) -> Bottlenecks:
         jobs=tuple(
             SlowJob(
                 *names[one.workflow_id], one.name, one.n, one.seconds / one.n, rate(one.critical, one.n),
-                one.exclusive / one.n,
+                one.exclusive / one.n, replace(scope, workflow=str(one.workflow_id)),
             )
             for one in ranked[:MOST_ROWS]
         ),
@@ -88,6 +91,7 @@ def bottlenecks(db: Database, scope: Scope) -> Bottlenecks:
             SlowStep(
                 *names[one.workflow_id], one.job, one.name, one.n, one.seconds / one.n,
                 rate(one.critical, found.path_seconds.get(one.workflow_id, 0)),
+                replace(scope, workflow=str(one.workflow_id)),
             )
             for one in slow[:MOST_ROWS]
         ),
@@ -101,7 +105,7 @@ def failing_steps(db: Database, scope: Scope) -> tuple[FailingStep, ...]:
     names = _names(db, scope)
     ranked = sorted(rows.items(), key=lambda item: (-item[1][0], *item[0][1:], item[0][0]))
     return tuple(
-        FailingStep(*names[workflow_id], job, step, count, last)
+        FailingStep(*names[workflow_id], job, step, count, last, replace(scope, workflow=str(workflow_id)))
         for (workflow_id, job, step), (count, last) in ranked[:MOST_ROWS]
     )
 

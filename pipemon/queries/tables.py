@@ -60,6 +60,7 @@ class JobRow:
     name: str
     n: int
     failed: int
+    scope: Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,9 @@ def _failing_jobs(db: Database, scope: Scope) -> tuple[JobRow, ...]:
     )
     names = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
     return tuple(
-        JobRow(scope.repositories[repository], names.get(workflow, str(workflow)), name, n, int(failed))
+        JobRow(
+            scope.repositories[repository], names.get(workflow, str(workflow)), name, n, int(failed),
+            replace(scope, workflow=str(workflow)),
+        )
         for repository, workflow, name, n, failed in db.heavy(query.limit(MOST_ROWS))
-    )
+    )  # fmt: skip

@@ -109,9 +109,10 @@ FAILURES = FRAME | {
         }
     ],
     "failure_trend": [POINT], "tz": str,
-    "failing_jobs": [{"repository": str, "workflow": str, "name": str, "failures": int, "n": int}],
+    "failing_jobs": [{"repository": str, "workflow": str, "name": str, "failures": int, "n": int, "builds_url": str}],
     "failing_steps": [
-        {"repository": str, "workflow": str, "job": str, "name": str, "failures": int, "last_build_id": int}
+        {"repository": str, "workflow": str, "job": str, "name": str, "failures": int, "last_build_id": int,
+         "builds_url": str}
     ],
     "flaky_jobs": [FLAKY_JOB], "signatures": [SIGNATURE],
 }  # fmt: skip
@@ -124,6 +125,7 @@ REGRESSION = {
 REGRESSIONS = FRAME | {"regressions": [REGRESSION], "improvements": [REGRESSION], "workflows": int}
 SLOW = {
     "repository": str, "workflow": str, "name": str, "average_minutes": float, "n": int, "critical_path_share": float,
+    "builds_url": str,
 }  # fmt: skip
 PERFORMANCE = FRAME | {
     "average_duration_minutes": float, "median_duration_minutes": float, "p95_duration_minutes": float,

@@ -114,10 +114,13 @@ def test_failures(told: Api) -> None:
     run = a_run(told.db, id=300, run_number=300, conclusion="failure", created_at=at)
     a_job(told.db, run, conclusion="failure", steps=[[1, "Test", "completed", "failure", at, at + 5]])
     bump(told.db)
-    assert told.get(f"{BASE}/failures")["failing_steps"] == [
-        {"repository": "acme/shop-1", "workflow": "CI", "job": "build", "name": "Test", "failures": 1,
-         "last_build_id": 300}
-    ]  # fmt: skip
+    found = told.get(f"{BASE}/failures")
+    (step,) = found["failing_steps"]
+    assert (step["workflow"], step["job"], step["name"], step["failures"], step["last_build_id"]) == (
+        "CI", "build", "Test", 1, 300,
+    )  # fmt: skip
+    for one in (step, *found["failing_jobs"]):
+        assert told.get(one["builds_url"])["total_count"] == found["total_failures"]
 
 
 def test_the_workflows_side_by_side_say_what_they_cost(told: Api) -> None:
@@ -137,6 +140,8 @@ def test_performance(told: Api) -> None:
     assert (step["job"], step["name"], step["average_minutes"], step["critical_path_share"]) == (
         "build", "Check out", 0.08, 4.31
     )  # fmt: skip
+    for one in (job, step):
+        assert told.get(one["builds_url"])["total_count"] == found["n"]
     assert len(found["bottlenecks"]) == 8
 
 

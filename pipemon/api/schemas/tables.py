@@ -97,6 +97,7 @@ class FailingJob(Answer):
     name = fields.String(**HERE)
     failures = fields.Integer(attribute="failed", **HERE)
     n = fields.Integer(**HERE)
+    builds_url = BuildsUrl("failed", attribute="scope", **HERE)
 
 
 class FailingStep(Answer):
@@ -106,6 +107,7 @@ class FailingStep(Answer):
     name = fields.String(**HERE)
     failures = fields.Integer(attribute="failed", **HERE)
     last_build_id = fields.Integer(attribute="last_run_id", **HERE)
+    builds_url = BuildsUrl("failed", attribute="scope", **HERE)
 
 
 class Failures(WindowAnswer):
@@ -152,6 +154,7 @@ class SlowJob(Answer):
     n = fields.Integer(**HERE)
     critical_path_share = fields.Float(attribute="critical_share", **HERE)
     exclusive_minutes = Minutes(attribute="exclusive_seconds", **HERE)
+    builds_url = BuildsUrl("decisive", attribute="scope", **HERE)
 
 
 class SlowStep(Answer):
@@ -162,6 +165,7 @@ class SlowStep(Answer):
     average_minutes = Minutes(attribute="seconds", **HERE)
     n = fields.Integer(**HERE)
     critical_path_share = fields.Float(attribute="critical_share", **HERE)
+    builds_url = BuildsUrl("decisive", attribute="scope", **HERE)
 
 
 class Queue(Answer):
