@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
 
 import config_values as check
 from config_values import ApiKey, is_loopback
+from pipemon.domain.cron import Cron
 from pipemon.domain.secrets import Secret
 
 _OWNER, _REPO = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", r"(?!\.{1,2}(?:$|/))[A-Za-z0-9._-]{1,100}"
@@ -35,10 +37,8 @@ def _is(default: str, parse: Callable[[str], Any], *, hidden: bool = False) -> A
 class Settings:
     """All settings, checked: the name in the environment is the attribute's in capitals. The last four are derived."""
 
-    github_token: Secret | None = _is("", check.secret(check.word(r"[!-~]+", "a token in one line")), hidden=True)
-    github_actions_token: Secret | None = _is(
-        "", check.secret(check.word(r"[!-~]+", "a token in one line")), hidden=True
-    )
+    github_token: Secret | None = _is("", check.secret(check.token), hidden=True)
+    github_actions_token: Secret | None = _is("", check.secret(check.token), hidden=True)
     github_owner: str | None = _is("", check.optional(check.word(_OWNER, "the name of a user or an organisation")))
     github_repo: tuple[str, ...] = _is(
         "", check.list_of(check.word(rf"\*|{_REPO}", "names without the owner, comma list, or *"))
@@ -49,9 +49,7 @@ class Settings:
     github_api_url: str = _is("https://api.github.com", check.safe_address)
     github_app_id: str | None = _is("", check.optional(check.word("[0-9]{1,18}", "the App's number")))
     github_app_private_key: Secret | None = _is("", check.secret(check.private_key), hidden=True)
-    github_app_installation_id: str | None = _is(
-        "", check.optional(check.word("[0-9]{1,18}", "the installation's number"))
-    )
+    github_app_installation_id: str | None = _is("", check.optional(check.word("[0-9]{1,18}", "its number")))
     github_webhook_secret: tuple[Secret, ...] = _is("", check.secrets, hidden=True)
     slack_webhook_url: Secret | None = _is("", check.secret(check.safe_address), hidden=True)
     slack_analytics_webhook_url: Secret | None = _is("", check.secret(check.safe_address), hidden=True)
@@ -74,6 +72,7 @@ class Settings:
     exclude_workflows: tuple[str, ...] = _is("", check.list_of(str))
     deployment_workflows: tuple[str, ...] = _is("*deploy*,*release*", check.list_of(str))
     deployment_branches: tuple[str, ...] = _is("@default", check.list_of(str))
+    runner_prices: tuple[tuple[str, float], ...] = _is(check.PRICES, check.prices)
     production_environments: tuple[str, ...] = _is("production,prod", check.list_of(str))
     poll_interval_active: int = _is("5", check.whole(1, 3600))
     poll_interval_idle: int = _is("60", check.whole(1, 3600))
@@ -81,6 +80,9 @@ class Settings:
     event_retention_days: int = _is("30", check.whole(1, 3650))
     backfill_days: int = _is("90", check.whole(0, 3650))
     notify_max_age_minutes: int = _is("60", check.whole(1, 10_080))
+    digest_daily: Cron | None = _is("0 8 * * *", check.cron)
+    digest_weekly: Cron | None = _is("0 8 * * 1", check.cron)
+    digest_tz: ZoneInfo = _is("UTC", check.zone)
     outbound_allow: tuple[str, ...] = _is("", check.list_of(check.host_or_network))
     log_max_bytes: int = _is(str(2 * 1024**3), check.whole(1, 2**40))
     data_dir: Path = _is("./data", Path)
@@ -109,11 +111,8 @@ class Settings:
     def secrets(self) -> tuple[Secret, ...]:
         """Return every configured secret, for those who must never show one."""
         values = [getattr(self, item.name) for item in fields(self)]
-        found = [
-            value
-            for value in (*values, *self.github_webhook_secret, *dict(self.channels).values())
-            if isinstance(value, Secret)
-        ]
+        more = (*self.github_webhook_secret, *dict(self.channels).values())
+        found = [one for one in (*values, *more) if isinstance(one, Secret)]
         password = urlsplit(self.database_url).password
         return (*found, *(Secret(text) for text in {password, unquote(password)} if text)) if password else tuple(found)
 

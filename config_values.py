@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
 
+from pipemon.domain.cron import Cron, parse_cron
 from pipemon.domain.secrets import Secret
 
 ON = {"1", "true", "yes", "on"}
@@ -53,6 +55,9 @@ def word(pattern: str, allowed: str) -> Callable[[str], str]:
     return parse
 
 
+token = word(r"[!-~]+", "a token in one line")
+
+
 def optional(one: Callable[[str], str]) -> Callable[[str], str | None]:
     """Return the check of a text that may be left out: None."""
     return lambda text: one(text) if text else None
@@ -88,6 +93,29 @@ def channels(text: str) -> tuple[tuple[str, Secret], ...]:
     return tuple((name, Secret(url)) for name, url in found.items())
 
 
+# GitHub's list of 2026: https://docs.github.com/billing/reference/actions-runner-pricing
+PRICES = (
+    '{"self-hosted": 0, "ubuntu-slim": 0.002, "ubuntu-*": 0.006, "ubuntu-*-arm": 0.005, "windows-*": 0.01, '
+    '"windows-*-arm": 0.008, "macos-*": 0.062, "macos-*-large": 0.077, "macos-*-xlarge": 0.102}'
+)
+
+
+def prices(text: str) -> tuple[tuple[str, float], ...]:
+    """Return globs of runner labels and their dollars a minute, of a JSON object."""
+    allowed = 'a JSON object of labels and dollars a minute, like {"ubuntu-*": 0.006, "self-hosted": 0}'
+    try:
+        found = json.loads(text, parse_constant=lambda word: None)
+    except (ValueError, RecursionError):
+        raise ValueError(allowed) from None
+    if not isinstance(found, dict) or len(found) > 200:
+        raise ValueError(allowed)
+    for label, price in found.items():
+        is_price = isinstance(price, int | float) and not isinstance(price, bool) and 0 <= price <= 1000
+        if not (is_price and re.fullmatch(r"[!-~]{1,100}", label)):
+            raise ValueError(allowed)
+    return tuple((label, float(price)) for label, price in found.items())
+
+
 def list_of(one: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
     """Return the check of a comma list: each part once, order kept."""
 
@@ -109,6 +137,21 @@ def level(text: str) -> str:
     """Return the name of a log level, in capitals."""
     names = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
     return word("|".join(names), f"one of {', '.join(names)}")(text.upper())
+
+
+def cron(text: str) -> Cron | None:
+    """Return times in cron's five fields; none for "off"."""
+    try:
+        return None if text.lower() == "off" else parse_cron(text)
+    except ValueError as error:
+        raise ValueError(f'"off", or cron\'s five fields, like 0 8 * * 1 ({error})') from None
+
+
+def zone(text: str) -> ZoneInfo:
+    """Return a time zone by its name."""
+    if text not in available_timezones():
+        raise ValueError("a time zone of the IANA database, such as Europe/Berlin")
+    return ZoneInfo(text)
 
 
 def web_address(text: str) -> str:

@@ -16,6 +16,7 @@ from pipemon.api.channels import Room
 from pipemon.api.live import authenticate
 from pipemon.api.services import Services, SnapshotSource
 from pipemon.background import Background, Chore, Work
+from pipemon.digesting import chore_of
 from pipemon.domain.addresses import Allowed
 from pipemon.domain.deployments import Deploying
 from pipemon.github.actions import Actions
@@ -65,7 +66,9 @@ def create_app(settings: Settings) -> Flask:
     logs = Logs(github.transport)
     deploys = Deploys(settings.deployment_workflows, settings.deployment_branches)
     telling = Telling(db, channels_of(settings, outbound), github.time, settings.notify_max_age_minutes * 60, deploys)
-    chores = [Chore("settle_actions", performer.settle_left, 5)]
+    recipients = {name: channel.recipient for name, channel in telling.channels.items()}
+    digest = chore_of(settings, db, snapshots.current, recipients, github.time)
+    chores = [Chore("settle_actions", performer.settle_left, 5), digest]
     background = Background(
         replace(
             make_work(settings, db, github, snapshots.refresh, chores),

@@ -136,7 +136,7 @@ def a_job(db: Database, run: dict[str, object], **over: object) -> dict[str, obj
         "runner_group_name": "GitHub Actions",
         "labels": json.dumps(labels),
         "url": f"{run['url']}/job/1",
-        "steps": json.dumps(steps),
+        "steps": json.dumps(steps, separators=(",", ":")),
     } | over
     put(db, jobs, row)
     return row

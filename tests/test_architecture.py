@@ -154,7 +154,14 @@ RULES: dict[str, Rule] = {
     "structlog": only("structlog", "pipemon/telemetry.py"),
     "pickle": only("pickle", "nowhere"),
     "config": only(
-        "config", "pipemon/app.py", "pipemon/cli.py", "pipemon/api/", "wsgi.py", "gunicorn.conf.py", "config"
+        "config",
+        "pipemon/app.py",
+        "pipemon/cli.py",
+        "pipemon/digesting.py",
+        "pipemon/api/",
+        "wsgi.py",
+        "gunicorn.conf.py",
+        "config",
     ),
     "environment": reads_environment,
     "pure": domain_is_pure,

@@ -2,10 +2,12 @@
 
 import dataclasses
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from config import ApiKey, Settings, SettingsError, announce_demo, demo_environment
+from pipemon.domain.cron import parse_cron
 from pipemon.domain.secrets import Secret
 
 TOKEN = "ghp_" + "a" * 36
@@ -49,12 +51,26 @@ DEFAULTS = {
     "deployment_workflows": ("*deploy*", "*release*"),
     "deployment_branches": ("@default",),
     "production_environments": ("production", "prod"),
+    "runner_prices": (
+        ("self-hosted", 0),
+        ("ubuntu-slim", 0.002),
+        ("ubuntu-*", 0.006),
+        ("ubuntu-*-arm", 0.005),
+        ("windows-*", 0.01),
+        ("windows-*-arm", 0.008),
+        ("macos-*", 0.062),
+        ("macos-*-large", 0.077),
+        ("macos-*-xlarge", 0.102),
+    ),
     "poll_interval_active": 5,
     "poll_interval_idle": 60,
     "retention_days": 730,
     "event_retention_days": 30,
     "backfill_days": 90,
     "notify_max_age_minutes": 60,
+    "digest_daily": parse_cron("0 8 * * *"),
+    "digest_weekly": parse_cron("0 8 * * 1"),
+    "digest_tz": ZoneInfo("UTC"),
     "outbound_allow": (),
     "data_dir": Path("data"),
 }
@@ -98,6 +114,10 @@ def test_every_default() -> None:
         ("OUTBOUND_ALLOW", "10.0.0.0/8, chat.example.com", ("10.0.0.0/8", "chat.example.com")),
         ("EXCLUDE_WORKFLOWS", "lint*, , stale", ("lint*", "stale")),
         ("GITHUB_API_URL", "http://127.0.0.1:9/", "http://127.0.0.1:9"),
+        ("RUNNER_PRICES", '{"own-*": 1, "x": 0.5}', (("own-*", 1.0), ("x", 0.5))),
+        ("DIGEST_DAILY", "OFF", None),
+        ("DIGEST_DAILY", "30 7 * * mon-fri", parse_cron("30 7 * * mon-fri")),
+        ("DIGEST_TZ", "Europe/Berlin", ZoneInfo("Europe/Berlin")),
         ("PORT", "", 8000),
         ("PORT", " 80 ", 80),
     ],
@@ -157,6 +177,23 @@ def test_a_value_is_read(name: str, text: str, value: object) -> None:
         ("BACKFILL_DAYS", "-1"),
         ("NOTIFY_MAX_AGE_MINUTES", "0"),
         ("OUTBOUND_ALLOW", "10.0.0.0/33"),
+        *(
+            ("RUNNER_PRICES", text)
+            for text in (
+                "0.008",
+                "[1]",
+                '{"x": "1"}',
+                '{"x": -1}',
+                '{"x": true}',
+                '{"x": NaN}',
+                '{"a b": 1}',
+                '{"x": 1e9}',
+                '{"x":',
+            )
+        ),
+        ("DIGEST_DAILY", "daily"),
+        ("DIGEST_WEEKLY", "0 24 * * 1"),
+        ("DIGEST_TZ", "Mars/Base"),
         ("DATABASE_URL", "mysql://db/pipemon"),
     ],
 )

@@ -1,24 +1,13 @@
 """What each number means: the one place. `docs/metrics.md` repeats it, and a test holds both together."""
 
-from dataclasses import dataclass
+from pipemon.analytics.definition import Definition
+from pipemon.analytics.definitions_delivery import OF_DELIVERY
+from pipemon.analytics.definitions_jobs import OF_JOBS
 
 WINDOW = "Builds created in the window [timestamp - lookback, timestamp)."
 NOT_DECISIVE = "Builds that are unfinished, cancelled, skipped, neutral, stale or waiting for action."
 UNKNOWN_DURATION = NOT_DECISIVE + " Builds of unknown duration."
 ATTEMPTS = "workflow run attempts"
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """One number: over what it is taken (`counts`), what is not part of it, and whence it comes (`source`)."""
-
-    id: str
-    name: str
-    unit: str
-    formula: str
-    counts: str
-    leaves_out: str
-    source: str
 
 
 DEFINITIONS = (
@@ -150,15 +139,6 @@ DEFINITIONS = (
         "workflow runs; the head commit's author, else the actor",
     ),
     Definition(
-        "jobs.slowest",
-        "Slowest jobs",
-        "minutes",
-        "mean of completed_at - started_at per workflow and job name, of the latest attempts",
-        "Jobs of the decisive builds of the window.",
-        "Jobs that were skipped or cancelled.",
-        "jobs",
-    ),
-    Definition(
         "jobs.failing",
         "Failing jobs",
         "jobs",
@@ -176,6 +156,8 @@ DEFINITIONS = (
         "Jobs of which no log was read: wanted, expired, missing, unreadable, or beyond 20 of a build.",
         "logs of failed jobs",
     ),
+    *OF_JOBS,
+    *OF_DELIVERY,
 )
 
 IDS = frozenset(one.id for one in DEFINITIONS)

@@ -1,7 +1,11 @@
 """Numbers about many durations: exact, from each distinct value and how often it occurs."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+# The standard normal distribution's 97.5th percentile.
+Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,18 @@ def summarize(counted: Iterable[tuple[float, int]]) -> Summary:
     mean = sum(value * count for value, count in pairs) / n
     values = [value for value, _ in pairs]
     return Summary(n, mean, percentile(pairs, 0.5), percentile(pairs, 0.95), min(values), max(values))
+
+
+def wilson(part: int, whole: int) -> tuple[float, float]:
+    """Return the 95 % interval (Wilson's score) of a share, in percent; 0 to 100 where nothing was counted."""
+    if not whole:
+        return 0.0, 100.0
+    share, square = part / whole, Z95 * Z95
+    middle = share + square / (2 * whole)
+    spread = Z95 * math.sqrt((share * (1 - share) + square / (4 * whole)) / whole)
+    scale = 1 + square / whole
+    low, high = (middle - spread) / scale, (middle + spread) / scale
+    return round(max(0.0, low) * 100, 2), round(min(1.0, high) * 100, 2)
 
 
 def rate(part: int, whole: int) -> float:

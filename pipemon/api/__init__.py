@@ -11,11 +11,13 @@ from pipemon.api import (
     auth,
     bodies,
     builds,
+    delivery,
     deployments,
     docs,
     errors,
     events,
     failures,
+    jobs,
     live,
     logs,
     notifications,
@@ -30,8 +32,8 @@ from pipemon.api.edge import Edge
 from pipemon.api.services import Services
 
 BLUEPRINTS = (
-    pipeline.bp, builds.bp, actions.bp, logs.bp, failures.bp, deployments.bp, analytics.bp, notifications.bp,
-    sending.bp, audit.bp, events.bp, live.bp, webhooks.bp, system.bp,
+    pipeline.bp, builds.bp, actions.bp, logs.bp, failures.bp, deployments.bp, analytics.bp, delivery.bp, jobs.bp,
+    notifications.bp, sending.bp, audit.bp, events.bp, live.bp, webhooks.bp, system.bp,
 )  # fmt: skip
 
 

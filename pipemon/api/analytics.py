@@ -1,30 +1,30 @@
 """`/analytics`: numbers of a window of days, each with what it counted, what it left out, and the builds behind it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flask import Response
 
-from pipemon.analytics.definitions import DEFINITIONS, Definition
+from pipemon.analytics.definition import Definition
+from pipemon.analytics.definitions import DEFINITIONS
 from pipemon.api.arguments import Blueprint
 from pipemon.api.auth import scope
 from pipemon.api.csv import AS_CSV, as_asked, table_of
 from pipemon.api.schemas import analytics as shapes
+from pipemon.api.schemas import regressions as shifts
 from pipemon.api.schemas import tables
 from pipemon.api.schemas import window as arguments
 from pipemon.api.schemas.failures import Signatures
-from pipemon.api.schemas.scope import to_scope
-from pipemon.api.services import as_of, services
+from pipemon.api.schemas.window import to_window
+from pipemon.api.services import services
 from pipemon.domain.times import format_time
-from pipemon.queries import analytics
-from pipemon.queries import comparison as workflows
+from pipemon.queries import analytics, regressions, whole
 from pipemon.queries import failures as reasons
-from pipemon.queries import tables as queries
-from pipemon.queries.window import DAY_SECONDS, UTC, Window
 
 bp = Blueprint("analytics", __name__, url_prefix="/api/v1/analytics", description="Numbers that can be explained")
 
+MARK_NAMES = ("since_build_id", "since_commit_sha", "until_build_id", "until_commit_sha")
 TREND_NAMES = ["timestamp", "n", "success_rate", "failure_rate", "average_duration_minutes"]
 
 
@@ -35,35 +35,12 @@ class DefinitionList:
     definitions: Sequence[Definition]
 
 
-def to_window(wanted: Mapping[str, Any]) -> Window:
-    """Return the window that the arguments of `WindowArguments` ask for, up to now."""
-    names = tuple(wanted["repo"])
-    until, days = as_of(names), wanted["lookback_days"]
-    asked = to_scope(
-        names,
-        created_from=until.timestamp - days * DAY_SECONDS,
-        created_to=until.timestamp,
-        pull_requests=wanted["include_pull_requests"],
-        **{name: wanted[name] for name in ("branch", "workflow", "event")},
-    )
-    return Window(asked, days, until, wanted.get("tz") or UTC, wanted.get("granularity") or "daily")
-
-
 @bp.get("/definitions")
 @scope("read")
 @bp.returns(shapes.DefinitionList)
 def definitions() -> DefinitionList:
     """List what each number means."""
     return DefinitionList(DEFINITIONS)
-
-
-@bp.get("/overview")
-@scope("read")
-@bp.takes(arguments.WeekArguments)
-@bp.returns(shapes.AnalyticsOverview)
-def overview(wanted: dict[str, Any]) -> analytics.Overview:
-    """Show the numbers of a window, beside those of the window before."""
-    return analytics.overview(services().db, to_window(wanted))
 
 
 @bp.get("/trends")
@@ -105,18 +82,40 @@ def incidents(wanted: dict[str, Any]) -> analytics.Recoveries | Response:
 @scope("read")
 @bp.takes(arguments.ZonedArguments)
 @bp.returns(tables.Performance)
-def performance(wanted: dict[str, Any]) -> queries.Performance:
+def performance(wanted: dict[str, Any]) -> whole.WholePerformance:
     """Show how long builds took and waited, and what took longest."""
-    return queries.performance(services().db, to_window(wanted))
+    return whole.performance(services().db, to_window(wanted))
+
+
+@bp.get("/regressions")
+@scope("read")
+@bp.takes(arguments.TableArguments)
+@bp.returns(shifts.Regressions)
+@bp.also(200, **AS_CSV)
+def show_regressions(wanted: dict[str, Any]) -> regressions.Regressions | Response:
+    """List workflows and jobs that became slower, waited longer or failed more often, from which run on."""
+    found = regressions.regressions(services().db, to_window(wanted))
+    if wanted["format"] != "csv":
+        return found
+    rows = shifts.Regressions().dump(found)["regressions"]
+    names = [name for name in shifts.Regression().dump_fields if name not in ("since", "until")]
+    told = ({**row, **_marks(row)} for row in rows)
+    return table_of([*names, *MARK_NAMES], told, "regressions")
+
+
+def _marks(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        f"{end}_{name}": (row[end] or {}).get(name) for end in ("since", "until") for name in ("build_id", "commit_sha")
+    }
 
 
 @bp.get("/failures")
 @scope("read")
 @bp.takes(arguments.ZonedArguments)
 @bp.returns(tables.Failures)
-def failures(wanted: dict[str, Any]) -> queries.Failures:
+def failures(wanted: dict[str, Any]) -> whole.WholeFailures:
     """Show what failed: by branch, by author, by job."""
-    return queries.failures(services().db, to_window(wanted))
+    return whole.failures(services().db, to_window(wanted))
 
 
 @bp.get("/failures/signatures")
@@ -134,6 +133,7 @@ def signatures(wanted: dict[str, Any]) -> reasons.Signatures | Response:
 @bp.takes(arguments.TableArguments)
 @bp.returns(tables.Comparison)
 @bp.also(200, **AS_CSV)
-def comparison(wanted: dict[str, Any]) -> workflows.Comparison | Response:
+def comparison(wanted: dict[str, Any]) -> whole.BilledComparison | Response:
     """Show the workflows side by side."""
-    return as_asked(wanted, workflows.comparison(services().db, to_window(wanted)), tables.Comparison, "workflows")
+    found = whole.compare(services().db, to_window(wanted), dict(services().settings.runner_prices))
+    return as_asked(wanted, found, tables.Comparison, "workflows")

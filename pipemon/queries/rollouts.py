@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from pipemon.domain.deployments import UNDOES, Commit
+from pipemon.domain.deployments import UNDOES
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.scope import Condition, Query, Scope, in_repositories
 from pipemon.store.engine import Database
@@ -118,19 +118,6 @@ class Rollbacks:
     as_of: AsOf
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
-    """One deployment of an environment's history. `commits` are those of its range; None: not known."""
-
-    id: int
-    sha: str
-    state: str
-    kind: str | None
-    deployed_at: int | None
-    failed_at: int | None
-    commits: tuple[Commit, ...] | None
-
-
 def page(db: Database, scope: Scope, wanted: Filter, at: tuple[int, int], as_of: AsOf) -> Page:
     """Return a page of deployments, newest first; `at` is the page's number and its length."""
     where = _where(scope, wanted)
@@ -186,25 +173,6 @@ def list_rollbacks(db: Database, scope: Scope, limit: int, as_of: AsOf) -> Rollb
         for row in rows
     ]
     return Rollbacks(found, total, as_of)
-
-
-def history(db: Database, scope: Scope, from_at: int, to_at: int) -> dict[tuple[str, str], list[Past]]:
-    """Return, per (repository, environment), its deployments that finished in [from_at, to_at), oldest first."""
-    table = deployments.c
-    query: Query = (
-        sa.select(table.repository_id, table.environment, table.id, table.sha, table.state, KIND)
-        .add_columns(table.deployed_at, table.failed_at, table.comparison, table.commits)
-        .where(table.finished_at >= from_at, table.finished_at < to_at, *_where(scope, Filter()))
-        .order_by(table.finished_at, table.id)
-    )
-    found: dict[tuple[str, str], list[Past]] = {}
-    for row in db.heavy(query):
-        readable = row[8] in ("ahead", "diverged", "behind", "identical")
-        commits = tuple(Commit(*one) for one in json.loads(row[9] or "[]")) if readable else None
-        found.setdefault((scope.repositories[row[0]], row[1]), []).append(
-            Past(row[2], row[3], row[4], row[5], row[6], row[7], commits)
-        )
-    return found
 
 
 def _where(scope: Scope, wanted: Filter) -> list[Condition]:

@@ -124,6 +124,13 @@ def page(db: Database, wanted: Wanted, as_of: AsOf) -> Page:
     return Page(found, wanted.page, wanted.per_page, total, as_of)
 
 
+def urls(db: Database, ids: Sequence[int]) -> dict[int, str]:
+    """Return the pages on GitHub of these runs, by id."""
+    with db.read() as conn:
+        query = sa.select(runs.c.id, runs.c.url).where(runs.c.id.in_(ids), runs.c.url.is_not(None))
+        return {key: url for key, url in conn.execute(query) if url is not None}
+
+
 def _page_query(wanted: Wanted, conditions: Sequence[Condition]) -> Query:
     column = SORTS[wanted.sort.removeprefix("-")]
     falling = wanted.sort.startswith("-")

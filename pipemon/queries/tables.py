@@ -53,14 +53,14 @@ class RunMark:
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """The jobs of one name in one workflow. `seconds` is their mean, None where none has both its times."""
+    """The jobs of one name in one workflow: how many have ended as success or failure, and how many failed."""
 
     repository: str
     workflow: str
     name: str
     n: int
     failed: int
-    seconds: float | None
+    scope: Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,6 @@ class Performance:
     queue: Summary
     trend: tuple[Point, ...]
     slowest: tuple[RunMark, ...]
-    jobs: tuple[JobRow, ...]
     as_of: AsOf
 
 
@@ -121,7 +120,6 @@ def performance(db: Database, window: Window) -> Performance:
         queue=summarize(_counted(db, window.scope, runs.c.queue_seconds)),
         trend=tuple(points),
         slowest=_marks(db, window.scope, IS_DECISIVE, runs.c.duration_seconds),
-        jobs=_slowest_jobs(db, window.scope),
         as_of=window.as_of,
     )
 
@@ -152,35 +150,23 @@ def _marks(db: Database, scope: Scope, condition: Any, order: sa.ColumnElement[i
     return tuple(RunMark(key, scope.repositories[repository], *rest) for key, repository, *rest in rows)
 
 
-def _jobs(scope: Scope) -> tuple[Query, Any, Any]:
-    """Return the jobs of the latest attempts of the window's runs by workflow and name; failures; mean seconds."""
+def _failing_jobs(db: Database, scope: Scope) -> tuple[JobRow, ...]:
+    """Return the ten jobs of the latest attempts of the window's failed runs that failed most often."""
     bad = sa.func.sum(sa.case((jobs.c.conclusion.in_(sorted(FAILED)), 1), else_=0))
-    took = jobs.c.completed_at - jobs.c.started_at
-    mean = sa.func.avg(sa.cast(sa.case((took >= 0, took), else_=0), sa.Float))
     keys = (runs.c.repository_id, runs.c.workflow_id, jobs.c.name)
     query: Query = (
-        sa.select(*keys, sa.func.count(), bad, mean)
+        sa.select(*keys, sa.func.count(), bad)
         .join_from(runs, jobs, sa.and_(jobs.c.run_id == runs.c.id, jobs.c.run_attempt == runs.c.run_attempt))
-        .where(COMPLETED, jobs.c.conclusion.in_(["success", *sorted(FAILED)]), *where(scope))
+        .where(COMPLETED, HAS_FAILED, jobs.c.conclusion.in_(["success", *sorted(FAILED)]), *where(scope))
         .group_by(*keys)
+        .having(bad > 0)
+        .order_by(bad.desc(), jobs.c.name)
     )
-    return query, bad, mean
-
-
-def _failing_jobs(db: Database, scope: Scope) -> tuple[JobRow, ...]:
-    query, bad, _ = _jobs(scope)
-    return _job_rows(db, scope, query.where(HAS_FAILED).having(bad > 0).order_by(bad.desc(), jobs.c.name))
-
-
-def _slowest_jobs(db: Database, scope: Scope) -> tuple[JobRow, ...]:
-    query, _, mean = _jobs(scope)
-    timed = (jobs.c.started_at.is_not(None), jobs.c.completed_at.is_not(None))
-    return _job_rows(db, scope, query.where(IS_DECISIVE, *timed).order_by(mean.desc(), jobs.c.name))
-
-
-def _job_rows(db: Database, scope: Scope, query: Query) -> tuple[JobRow, ...]:
     names = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
     return tuple(
-        JobRow(scope.repositories[repository], names.get(workflow, str(workflow)), name, n, int(bad), mean)
-        for repository, workflow, name, n, bad, mean in db.heavy(query.limit(MOST_ROWS))
-    )
+        JobRow(
+            scope.repositories[repository], names.get(workflow, str(workflow)), name, n, int(failed),
+            replace(scope, workflow=str(workflow)),
+        )
+        for repository, workflow, name, n, failed in db.heavy(query.limit(MOST_ROWS))
+    )  # fmt: skip

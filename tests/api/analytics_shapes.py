@@ -18,15 +18,58 @@ NUMBERS = {
     "total_builds": int, "success_rate": float, "failure_rate": float, "first_attempt_success_rate": NUMBER,
     "average_duration_minutes": float, "mttr_minutes": float, "builds_per_day": float,
 }  # fmt: skip
+SPREAD = {"n": int, "median": NUMBER, "p90": NUMBER}
+LEVEL = dict.fromkeys(("deployment_frequency", "lead_time", "change_failure_rate", "time_to_restore"), TEXT)
+KEYS = {
+    "deployment_frequency_per_day": NUMBER, "lead_time_minutes": (SPREAD, None), "change_failure_rate": NUMBER,
+    "time_to_restore_minutes": NUMBER, "dora_level": (LEVEL, None),
+}  # fmt: skip
 CHANGE = ({"absolute": float, "relative": NUMBER}, None)
+KEY_CHANGES = {name: CHANGE for name in KEYS if name != "dora_level"}
+KEY_CHANGES["lead_time_minutes"] = ({"median": CHANGE[0], "p90": CHANGE}, None)  # type: ignore[assignment]
 OVERVIEW = FRAME | NUMBERS | {
     "most_active_branch": TEXT, "most_active_author": TEXT,
     "previous": NUMBERS | {
         "n": int, "created_from": "time", "created_to": "time", "complete": bool, "builds_url": str,
-    },
-    "change": (dict.fromkeys(NUMBERS, CHANGE), None),
-    "deployment_frequency_per_day": None, "lead_time_minutes": None, "change_failure_rate": None,
-    "time_to_restore_minutes": None, "dora_level": None, "unavailable": dict,
+    } | KEYS,
+    "change": (dict.fromkeys(NUMBERS, CHANGE) | KEY_CHANGES, None), "unavailable": dict,
+} | KEYS  # fmt: skip
+COUNTED_KEYS = KEYS | {
+    "deployments": int, "deploy_days_per_week": NUMBER, "changes": int, "failed_changes": int, "recoveries": int,
+    "unavailable": dict,
+}  # fmt: skip
+FAILURE = {
+    "deployment_id": int, "commit_sha": str, "failed_at": "time", "why": str, "marked_by": WHOLE,
+    "recovered_by": WHOLE, "recovered_at": TIME, "recovery_minutes": NUMBER,
+}  # fmt: skip
+FLAKY_JOB = {
+    "repository": str, "workflow": str, "workflow_id": int, "name": str, "n": int, "flaky": int, "flake_rate": float,
+    "flake_rate_low": float, "flake_rate_high": float, "platform_failures": int, "builds_url": str,
+    "commits": [{"commit_sha": str, "failed_build_id": int, "succeeded_build_id": int}],
+}  # fmt: skip
+FLAKY = FRAME | {"flake_rate": float, "flaky": int, "platform_failures": int, "flaky_jobs": [FLAKY_JOB]}
+WAITS = {"n": int, **dict.fromkeys(("median_seconds", "p90_seconds", "p95_seconds", "max_seconds"), NUMBER)}
+HOURS = [WAITS | {"hour": int}]
+QUEUE = FRAME | {"tz": str, "whole": WAITS, "hours": HOURS, "labels": [WAITS | {"labels": [str], "hours": HOURS}]}
+BILL = {
+    "minutes": int, "billable_minutes": int, "unpriced_minutes": int, "estimated_cost": float, "useful_cost": float,
+    "wasted_cost": float, "useful_minutes": int, "wasted_minutes": int,
+}  # fmt: skip
+SPENT = {"jobs": int, "minutes": int, "billable_minutes": int, "estimated_cost": float}
+COST = FRAME | BILL | {
+    "currency": str, "wasted": dict.fromkeys(("failed", "cancelled", "rerun", "superseded"), SPENT),
+    "workflows": [BILL | {"repository": str, "workflow": str, "workflow_id": int, "builds_url": str}],
+    "labels": [BILL | {"labels": [str], "price_per_minute": NUMBER}],
+}  # fmt: skip
+DORA = {name: shape for name, shape in FRAME.items() if name != "builds_url"} | COUNTED_KEYS | {
+    "environments": [
+        COUNTED_KEYS | {
+            "repository": str, "environment": str, "source": str, "production": bool, "kinds": dict,
+            "without_lead_time": dict, "change_failures": [FAILURE], "open_failures": [FAILURE],
+            "deployments_url": str,
+        }
+    ],
+    "previous": COUNTED_KEYS | {"complete": bool}, "change": (KEY_CHANGES, None),
 }  # fmt: skip
 TRENDS = FRAME | {
     "success_trend": [POINT], "failure_trend": [POINT], "duration_trend": [POINT], "granularity": str, "tz": str,
@@ -65,9 +108,24 @@ FAILURES = FRAME | {
             "author": TEXT, "failed_at": TIME, "duration_minutes": NUMBER, "url": TEXT, "repository": str,
         }
     ],
-    "failure_trend": [POINT], "tz": str, "unavailable": dict,
-    "failing_jobs": [{"repository": str, "workflow": str, "name": str, "failures": int, "n": int}],
-    "failing_steps": None, "flaky_jobs": None, "signatures": [SIGNATURE],
+    "failure_trend": [POINT], "tz": str,
+    "failing_jobs": [{"repository": str, "workflow": str, "name": str, "failures": int, "n": int, "builds_url": str}],
+    "failing_steps": [
+        {"repository": str, "workflow": str, "job": str, "name": str, "failures": int, "last_build_id": int,
+         "builds_url": str}
+    ],
+    "flaky_jobs": [FLAKY_JOB], "signatures": [SIGNATURE],
+}  # fmt: skip
+MARK = {"build_id": int, "run_number": int, "commit_sha": TEXT, "created_at": "time", "url": TEXT}
+REGRESSION = {
+    "repository": str, "workflow": str, "workflow_id": int, "job": TEXT, "measure": str, "unit": str, "before": float,
+    "after": float, "absolute": float, "relative": NUMBER, "n_before": int, "n_after": int, "z": float, "since": MARK,
+    "until": (MARK, None), "builds_url": str,
+}  # fmt: skip
+REGRESSIONS = FRAME | {"regressions": [REGRESSION], "improvements": [REGRESSION], "workflows": int}
+SLOW = {
+    "repository": str, "workflow": str, "name": str, "average_minutes": float, "n": int, "critical_path_share": float,
+    "builds_url": str,
 }  # fmt: skip
 PERFORMANCE = FRAME | {
     "average_duration_minutes": float, "median_duration_minutes": float, "p95_duration_minutes": float,
@@ -78,24 +136,28 @@ PERFORMANCE = FRAME | {
             "url": TEXT, "repository": str,
         }
     ],
-    "queue_minutes": {"n": int, "median": NUMBER, "p95": NUMBER}, "tz": str, "unavailable": dict,
-    "slowest_jobs": [{"repository": str, "workflow": str, "name": str, "average_minutes": float, "n": int}],
-    "slowest_steps": None, "regressions": None,
+    "queue_minutes": {"n": int, "median": NUMBER, "p95": NUMBER}, "tz": str,
+    "slowest_jobs": [SLOW | {"exclusive_minutes": float}], "slowest_steps": [SLOW | {"job": str}],
+    "regressions": [REGRESSION],
 }  # fmt: skip
 COMPARISON = FRAME | {
-    "unavailable": dict,
     "workflows": [
         {
             "workflow_name": str, "workflow_id": int, "repository": str, "total_runs": int, "success_rate": float,
             "average_duration_minutes": float, "successful_runs": int, "failed_runs": int,
             "p95_duration_minutes": NUMBER, "queue_minutes": NUMBER, "builds_url": str,
-            "billable_minutes": None, "estimated_cost": None,
+            "billable_minutes": int, "estimated_cost": float,
         }
     ],
 }  # fmt: skip
 ANALYTICS: dict[str, dict[str, Any]] = {
     "/api/v1/analytics/definitions": DEFINITIONS,
     "/api/v1/analytics/overview": OVERVIEW,
+    "/api/v1/analytics/dora": DORA,
+    "/api/v1/analytics/flaky": FLAKY,
+    "/api/v1/analytics/regressions": REGRESSIONS,
+    "/api/v1/analytics/queue": QUEUE,
+    "/api/v1/analytics/cost": COST,
     "/api/v1/analytics/trends": TRENDS,
     "/api/v1/analytics/mttr": MTTR,
     "/api/v1/analytics/incidents": INCIDENTS,

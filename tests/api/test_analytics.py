@@ -107,13 +107,41 @@ def test_failures(told: Api) -> None:
     ]
     assert [one["build_id"] for one in found["recent_failures"]][:2] == [200, 104]
     assert [(one["name"], one["failures"]) for one in found["failing_jobs"]] == [("build", 3)]
+    assert found["failing_steps"] == []
+    (flaky,) = found["flaky_jobs"]
+    assert (flaky["name"], flaky["n"], flaky["flake_rate"]) == ("build", 1, 100.0)
+    at = T0 - 1800
+    run = a_run(told.db, id=300, run_number=300, conclusion="failure", created_at=at)
+    a_job(told.db, run, conclusion="failure", steps=[[1, "Test", "completed", "failure", at, at + 5]])
+    bump(told.db)
+    found = told.get(f"{BASE}/failures")
+    (step,) = found["failing_steps"]
+    assert (step["workflow"], step["job"], step["name"], step["failures"], step["last_build_id"]) == (
+        "CI", "build", "Test", 1, 300,
+    )  # fmt: skip
+    for one in (step, *found["failing_jobs"]):
+        assert told.get(one["builds_url"])["total_count"] == found["total_failures"]
+
+
+def test_the_workflows_side_by_side_say_what_they_cost(told: Api) -> None:
+    (one,) = told.get(f"{BASE}/workflows/comparison")["workflows"]
+    found = told.get(f"{BASE}/cost")
+    assert (one["billable_minutes"], one["estimated_cost"]) == (found["billable_minutes"], found["estimated_cost"])
+    assert one["billable_minutes"] == 12
 
 
 def test_performance(told: Api) -> None:
     found = told.get(f"{BASE}/performance")
     assert (found["n"], found["fastest_build_minutes"], found["slowest_build_minutes"]) == (8, 1.0, 2.0)
     assert (found["median_duration_minutes"], found["queue_minutes"]["median"]) == (2.0, 0.07)
-    assert [one["name"] for one in found["slowest_jobs"]] == ["build"]
+    (job,), (step,) = found["slowest_jobs"], found["slowest_steps"]
+    assert (job["name"], job["n"], job["average_minutes"], job["critical_path_share"]) == ("build", 5, 1.93, 100.0)
+    assert job["exclusive_minutes"] == 1.93
+    assert (step["job"], step["name"], step["average_minutes"], step["critical_path_share"]) == (
+        "build", "Check out", 0.08, 4.31
+    )  # fmt: skip
+    for one in (job, step):
+        assert told.get(one["builds_url"])["total_count"] == found["n"]
     assert len(found["bottlenecks"]) == 8
 
 

@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
+from pipemon.ingest.apply import Batch, apply
+from pipemon.ingest.deployed import Deployed
 from tests.api.analytics_shapes import ANALYTICS, SEEN
 from tests.api.conftest import Api
 from tests.api.shapes import check
+from tests.builders import a_deployment
 from tests.rows import T0, a_failure, a_job, a_repository, a_run, a_workflow
 
 TEXT = (str, None)
@@ -127,6 +130,10 @@ def fill(api: Api) -> dict[str, Any]:
     a_job(api.db, finished)
     red = a_run(api.db, conclusion="failure")
     a_failure(api.db, red, a_job(api.db, red, name="test", conclusion="failure"))
+    shipped = (a_deployment("success", created_at=T0 - 900), a_deployment("failure", created_at=T0 - 600))
+    api.db.transact(lambda conn: apply(conn, Batch(1, 0, deployed=Deployed(shipped)), T0))
+    again = a_run(api.db, workflow_id=8, run_number=2)
+    a_job(api.db, again, conclusion="failure", steps=[[1, "Test", "completed", "failure", T0, T0 + 9]])
     a_run(api.db, status="queued", created_at=T0 - 30)
     run = a_run(api.db, status="in_progress", created_at=T0 - 60)
     a_job(api.db, run, name="test", status="in_progress", conclusion=None, completed_at=None, labels=[])

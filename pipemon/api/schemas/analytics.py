@@ -3,8 +3,9 @@
 from marshmallow import fields
 
 from pipemon.api.schemas.base import Answer
+from pipemon.api.schemas.delivery import KEY_DEFINITIONS, FourKeys, LeadChange
 from pipemon.api.schemas.fields import HERE, MAYBE, Minutes, Moment
-from pipemon.api.schemas.window import BuildsUrl, Definitions, Nothing, Unavailable, WindowAnswer
+from pipemon.api.schemas.window import BuildsUrl, Definitions, WindowAnswer
 
 
 class Definition(Answer):
@@ -43,7 +44,7 @@ class Numbers(Answer):
     builds_per_day = fields.Float(**HERE)
 
 
-class PreviousNumbers(Numbers):
+class PreviousNumbers(Numbers, FourKeys):
     created_from = Moment(attribute="window.scope.created_from", **HERE)
     created_to = Moment(attribute="window.scope.created_to", **HERE)
     complete = fields.Boolean(**HERE)
@@ -58,9 +59,13 @@ class Changes(Answer):
     average_duration_minutes = fields.Nested(Change, **MAYBE)
     mttr_minutes = fields.Nested(Change, **MAYBE)
     builds_per_day = fields.Nested(Change, **MAYBE)
+    deployment_frequency_per_day = fields.Nested(Change, attribute="keys.deployment_frequency_per_day", **MAYBE)
+    lead_time_minutes = fields.Nested(LeadChange, attribute="keys.lead_time_minutes", **MAYBE)
+    change_failure_rate = fields.Nested(Change, attribute="keys.change_failure_rate", **MAYBE)
+    time_to_restore_minutes = fields.Nested(Change, attribute="keys.time_to_restore_minutes", **MAYBE)
 
 
-class AnalyticsOverview(WindowAnswer):
+class AnalyticsOverview(WindowAnswer, FourKeys):
     total_builds = fields.Integer(attribute="now.tally.total", **HERE)
     success_rate = fields.Float(attribute="now.tally.success_rate", **HERE)
     failure_rate = fields.Float(attribute="now.tally.failure_rate", **HERE)
@@ -70,21 +75,9 @@ class AnalyticsOverview(WindowAnswer):
     builds_per_day = fields.Float(attribute="now.builds_per_day", **HERE)
     most_active_branch = fields.String(**MAYBE)
     most_active_author = fields.String(**MAYBE)
-    previous = fields.Nested(PreviousNumbers, attribute="before", **HERE)
-    change = fields.Nested(Changes, **MAYBE)
-    deployment_frequency_per_day = Nothing()
-    lead_time_minutes = Nothing()
-    change_failure_rate = Nothing()
-    time_to_restore_minutes = Nothing()
-    dora_level = Nothing()
-    unavailable = Unavailable(
-        "Deployments are not evaluated yet.",
-        "deployment_frequency_per_day",
-        "lead_time_minutes",
-        "change_failure_rate",
-        "time_to_restore_minutes",
-        "dora_level",
-    )
+    previous = fields.Nested(PreviousNumbers, **HERE)
+    change = fields.Nested(Changes, attribute="changes", **MAYBE)
+    unavailable = fields.Dict(keys=fields.String(), values=fields.String(), attribute="keys.unavailable", **HERE)
     definitions = Definitions(
         total_builds="builds.total",
         success_rate="rate.success",
@@ -95,6 +88,7 @@ class AnalyticsOverview(WindowAnswer):
         builds_per_day="builds.per_day",
         most_active_branch="most_active",
         most_active_author="most_active",
+        **KEY_DEFINITIONS,
     )
 
 

@@ -6,7 +6,9 @@ from pipemon.api.schemas.analytics import Point
 from pipemon.api.schemas.base import Answer
 from pipemon.api.schemas.failures import SignatureGroup
 from pipemon.api.schemas.fields import HERE, MAYBE, Cut, Minutes, Moment
-from pipemon.api.schemas.window import BuildsUrl, Definitions, Nothing, Unavailable, WindowAnswer
+from pipemon.api.schemas.jobs import Dollars, FlakyJob
+from pipemon.api.schemas.regressions import Regression
+from pipemon.api.schemas.window import BuildsUrl, Definitions, WindowAnswer
 
 
 class Incident(Answer):
@@ -95,6 +97,17 @@ class FailingJob(Answer):
     name = fields.String(**HERE)
     failures = fields.Integer(attribute="failed", **HERE)
     n = fields.Integer(**HERE)
+    builds_url = BuildsUrl("failed", attribute="scope", **HERE)
+
+
+class FailingStep(Answer):
+    repository = fields.String(**HERE)
+    workflow = fields.String(**HERE)
+    job = fields.String(**HERE)
+    name = fields.String(**HERE)
+    failures = fields.Integer(attribute="failed", **HERE)
+    last_build_id = fields.Integer(attribute="last_run_id", **HERE)
+    builds_url = BuildsUrl("failed", attribute="scope", **HERE)
 
 
 class Failures(WindowAnswer):
@@ -106,10 +119,9 @@ class Failures(WindowAnswer):
     failure_trend = fields.List(fields.Nested(Point), attribute="trend", **HERE)
     failing_jobs = fields.List(fields.Nested(FailingJob), attribute="jobs", **HERE)
     tz = fields.String(attribute="basis.window.zone.key", **HERE)
-    failing_steps = Nothing()
-    flaky_jobs = Nothing()
     signatures = fields.List(fields.Nested(SignatureGroup), **HERE)
-    unavailable = Unavailable("Not evaluated yet.", "failing_steps", "flaky_jobs")
+    failing_steps = fields.List(fields.Nested(FailingStep), attribute="steps", **HERE)
+    flaky_jobs = fields.List(fields.Nested(FlakyJob), attribute="flaky", **HERE)
     definitions = Definitions(
         total_failures="builds.failed",
         failure_rate="rate.failure",
@@ -119,6 +131,8 @@ class Failures(WindowAnswer):
         failure_trend="rate.failure",
         failing_jobs="jobs.failing",
         signatures="failures.signature",
+        failing_steps="steps.failing",
+        flaky_jobs="jobs.flaky",
     )
 
 
@@ -138,6 +152,20 @@ class SlowJob(Answer):
     name = fields.String(**HERE)
     average_minutes = Minutes(attribute="seconds", **HERE)
     n = fields.Integer(**HERE)
+    critical_path_share = fields.Float(attribute="critical_share", **HERE)
+    exclusive_minutes = Minutes(attribute="exclusive_seconds", **HERE)
+    builds_url = BuildsUrl("decisive", attribute="scope", **HERE)
+
+
+class SlowStep(Answer):
+    repository = fields.String(**HERE)
+    workflow = fields.String(**HERE)
+    job = fields.String(**HERE)
+    name = fields.String(**HERE)
+    average_minutes = Minutes(attribute="seconds", **HERE)
+    n = fields.Integer(**HERE)
+    critical_path_share = fields.Float(attribute="critical_share", **HERE)
+    builds_url = BuildsUrl("decisive", attribute="scope", **HERE)
 
 
 class Queue(Answer):
@@ -157,9 +185,8 @@ class Performance(WindowAnswer):
     queue_minutes = fields.Nested(Queue, attribute="queue", **HERE)
     slowest_jobs = fields.List(fields.Nested(SlowJob), attribute="jobs", **HERE)
     tz = fields.String(attribute="basis.window.zone.key", **HERE)
-    slowest_steps = Nothing()
-    regressions = Nothing()
-    unavailable = Unavailable("Not evaluated yet.", "slowest_steps", "regressions")
+    slowest_steps = fields.List(fields.Nested(SlowStep), attribute="steps", **HERE)
+    regressions = fields.List(fields.Nested(Regression), **HERE)
     definitions = Definitions(
         average_duration_minutes="duration.mean",
         median_duration_minutes="duration.median",
@@ -170,6 +197,8 @@ class Performance(WindowAnswer):
         bottlenecks="duration.extremes",
         queue_minutes="queue.run",
         slowest_jobs="jobs.slowest",
+        slowest_steps="steps.slowest",
+        regressions="regression",
     )
 
 
@@ -185,13 +214,12 @@ class Workflow(Answer):
     p95_duration_minutes = Minutes(attribute="p95_seconds", **MAYBE)
     queue_minutes = Minutes(attribute="queue_seconds", **MAYBE)
     builds_url = BuildsUrl(attribute="scope", **HERE)
-    billable_minutes = Nothing("id")
-    estimated_cost = Nothing("id")
+    billable_minutes = fields.Integer(attribute="spent.billable", **HERE)
+    estimated_cost = Dollars(attribute="spent.dollars", **HERE)
 
 
 class Comparison(WindowAnswer):
     workflows = fields.List(fields.Nested(Workflow), **HERE)
-    unavailable = Unavailable("Not evaluated yet.", "billable_minutes", "estimated_cost")
     definitions = Definitions(
         total_runs="builds.total",
         success_rate="rate.success",
@@ -200,4 +228,6 @@ class Comparison(WindowAnswer):
         failed_runs="builds.failed",
         p95_duration_minutes="duration.p95",
         queue_minutes="queue.run",
+        billable_minutes="cost.minutes",
+        estimated_cost="cost.estimate",
     )

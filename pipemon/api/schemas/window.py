@@ -1,5 +1,6 @@
 """The frame of every answer about a window: its arguments, and what stands beside its numbers."""
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, available_timezones
@@ -9,12 +10,13 @@ from marshmallow import ValidationError, fields, validate
 from pipemon.analytics.definitions import IDS
 from pipemon.analytics.trends import GRANULARITIES
 from pipemon.api.schemas.base import Answer
-from pipemon.api.schemas.fields import HERE, MAYBE, Moment, Text, TrueOrFalse, Whole, Word
+from pipemon.api.schemas.fields import HERE, Moment, Text, TrueOrFalse, Whole, Word
 from pipemon.api.schemas.pipeline import AsOfAnswer
-from pipemon.api.schemas.scope import Repositories
-from pipemon.api.services import moment
+from pipemon.api.schemas.scope import Repositories, to_scope
+from pipemon.api.services import as_of, moment
 from pipemon.domain.times import format_time
 from pipemon.queries.scope import Scope
+from pipemon.queries.window import DAY_SECONDS, UTC, Window
 
 LONGEST_DAYS = 730
 
@@ -109,24 +111,6 @@ class Definitions(fields.Dict):
         return dict(self.ids)
 
 
-class Nothing(fields.Raw):
-    """A field of which nothing is known yet: null."""
-
-    def __init__(self, attribute: str = "basis") -> None:
-        super().__init__(attribute=attribute, dump_only=True, **MAYBE)
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> None:
-        return None
-
-
-class Unavailable(Definitions):
-    """Why fields of the answer are null."""
-
-    def __init__(self, reason: str, *names: str) -> None:
-        super().__init__()
-        self.ids = dict.fromkeys(names, reason)
-
-
 class Exclusion(Answer):
     reason = fields.String(**HERE)
     count = fields.Integer(**HERE)
@@ -143,11 +127,30 @@ class Coverage(Answer):
     gaps = fields.List(fields.Nested(Gap), **HERE)
 
 
-class WindowAnswer(AsOfAnswer):
+class Frame(AsOfAnswer):
     """What every answer about a window says beside its numbers."""
 
     period_days = fields.Integer(attribute="basis.window.days", **HERE)
     n = fields.Integer(attribute="basis.n", **HERE)
     excluded = fields.List(fields.Nested(Exclusion), attribute="basis.excluded", **HERE)
     coverage = fields.Nested(Coverage, attribute="basis.coverage", **HERE)
+
+
+class WindowAnswer(Frame):
+    """The same of an answer about builds, with the address of their list."""
+
     builds_url = BuildsUrl(attribute="basis.window.scope", **HERE)
+
+
+def to_window(wanted: Mapping[str, Any]) -> Window:
+    """Return the window that the arguments of `WindowArguments` ask for, up to now; what is not among them is none."""
+    names = tuple(wanted["repo"])
+    until, days = as_of(names), wanted["lookback_days"]
+    asked = to_scope(
+        names,
+        created_from=until.timestamp - days * DAY_SECONDS,
+        created_to=until.timestamp,
+        pull_requests=wanted.get("include_pull_requests", True),
+        **{name: wanted.get(name) for name in ("branch", "workflow", "event")},
+    )
+    return Window(asked, days, until, wanted.get("tz") or UTC, wanted.get("granularity") or "daily")

@@ -1,0 +1,168 @@
+"""What holds builds up, and which steps fail: over the newest builds of a window, with all of their jobs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import sqlalchemy as sa
+
+from pipemon.analytics.bottlenecks import JobRun, Shares, first_failed, shares
+from pipemon.analytics.stats import rate
+from pipemon.domain.runs import FAILED, STAMP_SLACK_SECONDS
+from pipemon.queries.aside import aside
+from pipemon.queries.scope import COMPLETED, HAS_FAILED, IS_DECISIVE, Query, Scope, where
+from pipemon.store.engine import Database
+from pipemon.store.schema import jobs, runs, workflows
+
+MOST_RUNS = 500
+MOST_FAILED_JOBS = 2000
+MOST_ROWS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SlowJob:
+    """The jobs of one name in one workflow. Seconds are means; the share is of the `n` runs, in percent."""
+
+    repository: str
+    workflow: str
+    name: str
+    n: int
+    seconds: float
+    critical_share: float
+    exclusive_seconds: float
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class SlowStep:
+    """The steps of one name in one job. The share is of the seconds of its workflow's critical paths, in percent."""
+
+    repository: str
+    workflow: str
+    job: str
+    name: str
+    n: int
+    seconds: float
+    critical_share: float
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class FailingStep:
+    """A step at which jobs failed, how often, and the newest run in which one did."""
+
+    repository: str
+    workflow: str
+    job: str
+    name: str
+    failed: int
+    last_run_id: int
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Bottlenecks:
+    """The ten jobs and the ten steps that hold up the most, over so many runs."""
+
+    jobs: tuple[SlowJob, ...]
+    steps: tuple[SlowStep, ...]
+    runs: int
+
+
+Names = dict[int, tuple[str, str]]
+
+
+def bottlenecks(db: Database, scope: Scope) -> Bottlenecks:
+    """Return what holds up the newest decisive runs of the scope."""
+    found = aside(_gathered, db.heavy(_jobs_of_newest(scope)))
+    names = _names(db, scope)
+    ranked = sorted(found.jobs.values(), key=lambda one: (-one.exclusive, -one.seconds, one.name, one.workflow_id))
+    slow = sorted(found.steps.values(), key=lambda one: (-one.critical, -one.seconds, one.job, one.name))
+    return Bottlenecks(
+        jobs=tuple(
+            SlowJob(
+                *names[one.workflow_id], one.name, one.n, one.seconds / one.n, rate(one.critical, one.n),
+                one.exclusive / one.n, replace(scope, workflow=str(one.workflow_id)),
+            )
+            for one in ranked[:MOST_ROWS]
+        ),
+        steps=tuple(
+            SlowStep(
+                *names[one.workflow_id], one.job, one.name, one.n, one.seconds / one.n,
+                rate(one.critical, found.path_seconds.get(one.workflow_id, 0)),
+                replace(scope, workflow=str(one.workflow_id)),
+            )
+            for one in slow[:MOST_ROWS]
+        ),
+        runs=found.runs,
+    )  # fmt: skip
+
+
+def failing_steps(db: Database, scope: Scope) -> tuple[FailingStep, ...]:
+    """Return at which steps the newest failed jobs of the scope's failed runs failed, most often first."""
+    rows = aside(_failed, db.heavy(_failed_jobs(scope)))
+    names = _names(db, scope)
+    ranked = sorted(rows.items(), key=lambda item: (-item[1][0], *item[0][1:], item[0][0]))
+    return tuple(
+        FailingStep(*names[workflow_id], job, step, count, last, replace(scope, workflow=str(workflow_id)))
+        for (workflow_id, job, step), (count, last) in ranked[:MOST_ROWS]
+    )
+
+
+def _names(db: Database, scope: Scope) -> Names:
+    known = (workflows.c.id, workflows.c.repository_id, workflows.c.name)
+    return _Named({key: (scope.repositories.get(own, ""), name) for key, own, name in db.heavy(sa.select(*known))})
+
+
+class _Named(dict[int, tuple[str, str]]):
+    def __missing__(self, workflow_id: int) -> tuple[str, str]:
+        return "", str(workflow_id)
+
+
+def _jobs_of_newest(scope: Scope) -> Query:
+    """Select the jobs that really ran in the latest attempts of the newest runs (see domain `job_really_ran`)."""
+    newest = (
+        sa.select(runs.c.id)
+        .where(COMPLETED, IS_DECISIVE, *where(scope))
+        .order_by(runs.c.created_at.desc(), runs.c.id.desc())
+        .limit(MOST_RUNS)
+        .subquery("newest")
+    )
+    ended = sa.func.coalesce(jobs.c.conclusion, "")
+    query: Query = (
+        sa.select(runs.c.workflow_id, runs.c.id, jobs.c.name, jobs.c.started_at, jobs.c.completed_at, jobs.c.steps)
+        .select_from(newest)
+        .join(runs, runs.c.id == newest.c.id)
+        .join(jobs, sa.and_(jobs.c.run_id == runs.c.id, jobs.c.run_attempt == runs.c.run_attempt))
+        .where(jobs.c.status == "completed", ended != "skipped", jobs.c.completed_at >= jobs.c.started_at)
+        .where(jobs.c.started_at >= runs.c.started_at - STAMP_SLACK_SECONDS)
+        .where(sa.not_(sa.and_(ended == "cancelled", jobs.c.steps == "[]")))
+        .order_by(runs.c.id, jobs.c.id)
+    )
+    return query
+
+
+def _gathered(rows: Sequence[tuple[Any, ...]]) -> Shares:
+    return shares([JobRun(*row) for row in group] for _, group in groupby(rows, key=lambda row: row[1]))
+
+
+def _failed_jobs(scope: Scope) -> Query:
+    query: Query = (
+        sa.select(runs.c.workflow_id, runs.c.id, jobs.c.name, jobs.c.steps)
+        .join_from(runs, jobs, sa.and_(jobs.c.run_id == runs.c.id, jobs.c.run_attempt == runs.c.run_attempt))
+        .where(COMPLETED, HAS_FAILED, jobs.c.conclusion.in_(sorted(FAILED)), *where(scope))
+        .order_by(runs.c.created_at.desc(), runs.c.id.desc(), jobs.c.id.desc())
+        .limit(MOST_FAILED_JOBS)
+    )
+    return query
+
+
+def _failed(rows: Sequence[tuple[Any, ...]]) -> dict[tuple[int, str, str], tuple[int, int]]:
+    found: dict[tuple[int, str, str], tuple[int, int]] = {}
+    for workflow_id, run_id, job, steps in rows:
+        if (step := first_failed(steps)) is not None:
+            key = (workflow_id, job, step)
+            count, last = found.get(key, (0, run_id))
+            found[key] = (count + 1, last)
+    return found

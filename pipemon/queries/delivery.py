@@ -1,0 +1,191 @@
+"""The four keys by environment, and how production's moved against the window before."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+import sqlalchemy as sa
+
+from pipemon.analytics.delivery import Facts, Failure, facts
+from pipemon.analytics.four_keys import Keys, keys
+from pipemon.queries.analytics import Change
+from pipemon.queries.aside import aside
+from pipemon.queries.freshness import AsOf
+from pipemon.queries.history import Gap
+from pipemon.queries.past import Line, lines
+from pipemon.queries.window import DAY_SECONDS, Basis, Coverage, Exclusion, Window, coverage
+from pipemon.store.engine import Database
+from pipemon.store.schema_deployments import deployment_reads
+
+MOST_FAILURES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Delivers:
+    """What counts: which environments are production (globs), and how many days back deployments are read."""
+
+    production: Sequence[str]
+    backfill_days: int
+
+    def is_production(self, line: Line) -> bool:
+        """Whether a line counts as production; a workflow that deploys says of no environment, and does."""
+        name = line.environment.lower()
+        return line.source == "workflow" or any(fnmatchcase(name, glob.lower()) for glob in self.production)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentKeys:
+    """One environment's keys, and the facts behind them."""
+
+    repository: str
+    environment: str
+    source: str
+    production: bool
+    keys: Keys
+    facts: Facts
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """Repository and environment."""
+        return self.repository, self.environment
+
+    @property
+    def failed(self) -> tuple[Failure, ...]:
+        """The newest hundred change deployments of the window that failed, newest first."""
+        return tuple(sorted(self.facts.failed, key=lambda one: -one.failed_at)[:MOST_FAILURES])
+
+    @property
+    def unrecovered(self) -> tuple[Failure, ...]:
+        """The newest hundred that have not been recovered from, newest first."""
+        return tuple(sorted(self.facts.unrecovered, key=lambda one: -one.failed_at)[:MOST_FAILURES])
+
+
+@dataclass(frozen=True, slots=True)
+class LeadChange:
+    """How the lead time moved."""
+
+    median: Change
+    p90: Change | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChanges:
+    """How each key moved; None where one of both is not known."""
+
+    deployment_frequency_per_day: Change | None = None
+    lead_time_minutes: LeadChange | None = None
+    change_failure_rate: Change | None = None
+    time_to_restore_minutes: Change | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousKeys:
+    """The keys of the window before, and whether all of it was read."""
+
+    keys: Keys
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What `/analytics/dora` tells: production as a whole, before and now, and every environment."""
+
+    basis: Basis
+    keys: Keys
+    keys_before: Keys
+    before_complete: bool
+    environments: tuple[EnvironmentKeys, ...]
+    as_of: AsOf
+
+    @property
+    def previous(self) -> "PreviousKeys":
+        """The window before."""
+        return PreviousKeys(self.keys_before, self.before_complete)
+
+    @property
+    def change(self) -> KeyChanges | None:
+        """Against the window before; None where that is empty, or not all of it was read."""
+        return compare(self.keys, self.keys_before) if self.keys_before.deployments and self.before_complete else None
+
+
+def compare(now: Keys, before: Keys) -> KeyChanges:
+    """Return how the keys moved."""
+
+    median = _change(_minutes(now.lead.median), _minutes(before.lead.median))
+    p90 = _change(_minutes(now.lead.p90), _minutes(before.lead.p90))
+    return KeyChanges(
+        _change(now.frequency_per_day, before.frequency_per_day),
+        None if median is None else LeadChange(median, p90),
+        _change(now.change_failure_rate, before.change_failure_rate),
+        _change(_minutes(now.restore.median), _minutes(before.restore.median)),
+    )
+
+
+def _minutes(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds / 60, 2)
+
+
+def _change(new: float | None, old: float | None) -> Change | None:
+    if new is None or old is None:
+        return None
+    return Change(round(new - old, 2), round((new - old) / old * 100, 2) if old else None)
+
+
+def delivery(db: Database, window: Window, delivers: Delivers, environment: str | None = None) -> Delivery:
+    """Return the four keys of the window; with an environment's name, of that one alone, whatever it is."""
+    end, previous = window.as_of.timestamp, window.previous()
+    found = lines(db, window.scope, previous.from_at, end)
+    using = frozenset(line.repository_id for line in found if line.source == "github")
+    if environment is not None:
+        found = [line for line in found if line.environment.lower() == environment.lower()]
+    inside, earlier = aside(_facts, found, (window.from_at, end), (previous.from_at, window.from_at))
+    whole = [environment is not None or delivers.is_production(line) for line in found]
+    rows = tuple(
+        EnvironmentKeys(
+            window.scope.repositories[line.repository_id], line.environment, line.source, delivers.is_production(line),
+            keys([own], window.from_at, end), own,
+        )
+        for line, own in zip(found, inside, strict=True)
+    )  # fmt: skip
+    counted = [own for own, counts in zip(inside, whole, strict=True) if counts]
+    before = [own for own, counts in zip(earlier, whole, strict=True) if counts]
+    return Delivery(
+        basis=Basis(
+            window, sum(one.changes for one in counted), _excluded(counted), _covered(db, window, delivers, using)
+        ),
+        keys=keys(counted, window.from_at, end),
+        keys_before=keys(before, previous.from_at, window.from_at),
+        before_complete=_covered(db, previous, delivers, using).complete,
+        environments=rows,
+        as_of=window.as_of,
+    )
+
+
+def _facts(found: Sequence[Line], now: tuple[int, int], before: tuple[int, int]) -> tuple[list[Facts], list[Facts]]:
+    return [facts(line.history, *now) for line in found], [facts(line.history, *before) for line in found]
+
+
+def _excluded(found: Sequence[Facts]) -> tuple[Exclusion, ...]:
+    totals: dict[str, int] = {}
+    for one in found:
+        for reason, count in one.not_counted.items():
+            totals[reason] = totals.get(reason, 0) + count
+    return tuple(Exclusion(reason, count) for reason, count in sorted(totals.items()))
+
+
+def _covered(db: Database, window: Window, delivers: Delivers, using: frozenset[int]) -> Coverage:
+    """Return which stretches of the window no deployments were read of; where runs stand in, theirs count too."""
+    table = deployment_reads.c
+    with db.read() as conn:
+        reads = {row[0]: row for row in conn.execute(sa.select(table.repository_id, table.filled_at, table.error))}
+    gaps: list[Gap] = []
+    end, names = window.as_of.timestamp, window.scope.repositories
+    for key, name in sorted(names.items()):
+        _, filled_at, error = reads.get(key, (key, None, None))
+        back = delivers.backfill_days * DAY_SECONDS
+        begin = end if filled_at is None else filled_at - back if back else 0
+        if error is None and begin > window.from_at:
+            gaps.append(Gap(name, window.from_at, min(begin, end)))
+    if others := {key: name for key, name in names.items() if key not in using}:
+        gaps += coverage(db, replace(window, scope=replace(window.scope, repositories=others))).gaps
+    return Coverage(not gaps, tuple(gaps))
