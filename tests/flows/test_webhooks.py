@@ -41,7 +41,8 @@ def service(sim: tuple[Simulator, str], tmp_path: Path) -> Iterator[Service]:
 
 def read_once(service: Service) -> None:
     service.start()
-    service.wait_for(lambda: rows(service, "SELECT 1 FROM repositories WHERE last_success_at IS NOT NULL"))
+    # The deployments are read last.
+    service.wait_for(lambda: rows(service, "SELECT 1 FROM deployment_reads WHERE read_at IS NOT NULL"))
 
 
 def count(service: Service, where: str) -> int:
