@@ -63,7 +63,7 @@ OF_DELIVERY = (
         "median of: first healthy deployment of the environment from the one on that shows the failure - failure; "
         "what was marked later failed when it was deployed",
         "Failed deployments that were recovered from in the window." + PRODUCTION,
-        "Failures that are still open: they are listed. More than 100 successful deployments before the window.",
+        "Failures that are still open: they are listed. More than 20 successful deployments before the window.",
         SOURCE,
     ),
     Definition(

@@ -1,5 +1,6 @@
 """What the deployments of one environment come to: changes, failures, recoveries, lead times (METRICS: "DORA")."""
 
+import json
 import re
 from bisect import bisect_left
 from collections import Counter
@@ -12,15 +13,17 @@ CHANGES = frozenset({"first", "change"})
 
 _HOTFIX = re.compile(r"\bhot-?fix(?:es|ed)?\b", re.IGNORECASE)
 _UNDONE = re.compile(r"This reverts commit ([0-9a-f]{7,64})\b")
+_TELLING = re.compile(r"hot-?fix|This reverts commit", re.IGNORECASE)
 _HASH = re.compile(r"\b[0-9a-f]{7,64}\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """One finished deployment. Unix seconds. `commits` are those since what was live before; None: not readable.
+    """One finished deployment. Unix seconds.
 
-    `started` is false where it was refused before anything ran; `overruled`: a person has said its kind;
-    `undoes` is the deployment that a rollback or a revert blames.
+    `commits` are those since what was live before, as JSON lists of a domain Commit's fields: thousands are looked
+    through, and few are read. None: not readable. `started` is false where it was refused before anything ran;
+    `overruled`: a person has said its kind; `undoes` is the deployment that a rollback or a revert blames.
     """
 
     id: int
@@ -32,7 +35,7 @@ class Past:
     started: bool = True
     overruled: bool = False
     undoes: int | None = None
-    commits: tuple[Commit, ...] | None = None
+    commits: str | None = None
     message: str = ""
 
     @property
@@ -185,8 +188,10 @@ def _marks(steps: Sequence[Past]) -> dict[int, tuple[str, int]]:
 
 def _names(one: Past, before: Past) -> str | None:
     """Return whether a commit of the deployment reverts, or fixes in haste, one that its predecessor brought."""
-    brought = {before.sha, *(commit.sha for commit in before.commits or ())}
-    for message in (one.message, *(commit.message for commit in one.commits or ())):
+    if not _TELLING.search(f"{one.message}\n{one.commits or ''}"):
+        return None
+    brought = {before.sha, *(commit.sha for commit in read_commits(before))}
+    for message in (one.message, *(commit.message for commit in read_commits(one))):
         if _any(_UNDONE.findall(message), brought):
             return "reverted"
         if _HOTFIX.search(message) and _any(_HASH.findall(message), brought):
@@ -205,9 +210,12 @@ def _lead_times(inside: Sequence[Past]) -> tuple[tuple[int, ...], dict[str, int]
     for one in inside:
         if one.deployed_at is None:
             continue
-        if reason := _why_no_lead(one):
-            without[reason] += 1
+        reason = _why_no_lead(one)
         own = () if reason else _own_commits(one)
+        if reason is None and not own:
+            reason = "no_commits"
+        if reason is not None:
+            without[reason] += 1
         seconds += [max(0, one.deployed_at - at) for commit in own if (at := commit.committed_at) is not None]
     return tuple(seconds), dict(without)
 
@@ -215,11 +223,14 @@ def _lead_times(inside: Sequence[Past]) -> tuple[tuple[int, ...], dict[str, int]
 def _why_no_lead(one: Past) -> str | None:
     if one.kind != "change":
         return "rollback" if one.kind in UNDOES else one.kind
-    if one.commits is None:
-        return "range_not_readable"
-    return None if _own_commits(one) else "no_commits"
+    return "range_not_readable" if one.commits is None else None
 
 
 def _own_commits(one: Past) -> tuple[Commit, ...]:
     """Return its commits without merges: those are links of the workflow, no changes of their own."""
-    return tuple(commit for commit in one.commits or () if not commit.is_merge and commit.committed_at is not None)
+    return tuple(commit for commit in read_commits(one) if not commit.is_merge and commit.committed_at is not None)
+
+
+def read_commits(one: Past) -> tuple[Commit, ...]:
+    """Return the deployment's commits; none where they could not be read."""
+    return tuple(Commit(*fields) for fields in json.loads(one.commits or "[]"))

@@ -1,6 +1,7 @@
 """The four keys of one or several environments, and their levels by the published thresholds."""
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -109,8 +110,8 @@ def _reasons(found: Sequence[Facts], cfr: float | None, lead: Spread, restore: S
 
 
 def _spread(seconds: Sequence[int]) -> Spread:
-    counted = [(float(value), 1) for value in seconds]
-    return Spread(len(counted), percentile(counted, 0.5), percentile(counted, 0.9))
+    counted = list(Counter(seconds).items())
+    return Spread(len(seconds), percentile(counted, 0.5), percentile(counted, 0.9))
 
 
 def _deploy_days_a_week(deployed: Sequence[int], from_at: int, to_at: int) -> float | None:

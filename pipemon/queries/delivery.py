@@ -138,31 +138,41 @@ def delivery(db: Database, window: Window, delivers: Delivers, environment: str 
     using = frozenset(line.repository_id for line in found if line.source == "github")
     if environment is not None:
         found = [line for line in found if line.environment.lower() == environment.lower()]
-    inside, earlier = aside(_facts, found, (window.from_at, end), (previous.from_at, window.from_at))
-    whole = [environment is not None or delivers.is_production(line) for line in found]
+    counts = [environment is not None or delivers.is_production(line) for line in found]
+    told = aside(_measured, found, counts, (previous.from_at, window.from_at, end))
     rows = tuple(
         EnvironmentKeys(
             window.scope.repositories[line.repository_id], line.environment, line.source, delivers.is_production(line),
-            keys([own], window.from_at, end), own,
+            own, behind,
         )
-        for line, own in zip(found, inside, strict=True)
+        for line, (behind, own) in zip(found, told.lines, strict=True)
     )  # fmt: skip
-    counted = [own for own, counts in zip(inside, whole, strict=True) if counts]
-    before = [own for own, counts in zip(earlier, whole, strict=True) if counts]
+    excluded = _excluded([behind for (behind, _), counted in zip(told.lines, counts, strict=True) if counted])
     return Delivery(
-        basis=Basis(
-            window, sum(one.changes for one in counted), _excluded(counted), _covered(db, window, delivers, using)
-        ),
-        keys=keys(counted, window.from_at, end),
-        keys_before=keys(before, previous.from_at, window.from_at),
+        basis=Basis(window, told.now.changes, excluded, _covered(db, window, delivers, using)),
+        keys=told.now,
+        keys_before=told.before,
         before_complete=_covered(db, previous, delivers, using).complete,
         environments=rows,
         as_of=window.as_of,
     )
 
 
-def _facts(found: Sequence[Line], now: tuple[int, int], before: tuple[int, int]) -> tuple[list[Facts], list[Facts]]:
-    return [facts(line.history, *now) for line in found], [facts(line.history, *before) for line in found]
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    lines: list[tuple[Facts, Keys]]
+    now: Keys
+    before: Keys
+
+
+def _measured(found: Sequence[Line], counts: Sequence[bool], moments: tuple[int, int, int]) -> _Measured:
+    """Return facts and keys of each line, and the keys of those that count together, now and before."""
+    begin, middle, end = moments
+    inside = [facts(line.history, middle, end) for line in found]
+    counted = [own for own, counts_too in zip(inside, counts, strict=True) if counts_too]
+    earlier = [facts(line.history, begin, middle) for line, too in zip(found, counts, strict=True) if too]
+    own = [(one, keys([one], middle, end)) for one in inside]
+    return _Measured(own, keys(counted, middle, end), keys(earlier, begin, middle))
 
 
 def _excluded(found: Sequence[Facts]) -> tuple[Exclusion, ...]:

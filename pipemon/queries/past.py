@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pipemon.analytics.delivery import Past
-from pipemon.domain.deployments import UNDOES, Commit
+from pipemon.domain.deployments import UNDOES
 from pipemon.queries.aside import aside
 from pipemon.queries.scope import Query, Scope, in_repositories, workflows_like
 from pipemon.store.engine import Database
@@ -16,7 +16,7 @@ from pipemon.store.schema import runs
 from pipemon.store.schema_deployments import deployments
 
 # So many successful deployments before the window are known to it: what a rollback goes back to, what was red before.
-LOOK_BACK = 100
+LOOK_BACK = 20
 READABLE = ("ahead", "diverged", "behind", "identical")
 WAITING = frozenset({"queued", "pending", "waiting"})
 
@@ -54,7 +54,8 @@ def _history(scope: Scope, from_at: int, to_at: int) -> Query:
         .correlate(known)
         .scalar_subquery()
     )
-    begun = sa.select(known, sa.func.coalesce(since, 0).label("since")).subquery("begun")
+    # Worked out once for each environment, not for each deployment.
+    begun = sa.select(known, sa.func.coalesce(since, 0).label("since")).cte("begun").prefix_with("MATERIALIZED")
     same = (table.repository_id == begun.c.repository_id, table.environment == begun.c.environment)
     kind = sa.func.coalesce(table.overruled_kind, table.kind)
     undone = sa.func.coalesce(table.blamed_id, table.previous_id)
@@ -88,7 +89,7 @@ def _past(row: tuple[Any, ...]) -> Past:
         started=deployed_at is not None or _started([one[1] for one in json.loads(statuses)]),
         overruled=overruled is not None,
         undoes=undone if kind in UNDOES else None,
-        commits=tuple(Commit(*one) for one in json.loads(commits or "[]")) if comparison in READABLE else None,
+        commits=(commits or "[]") if comparison in READABLE else None,
         message=message or "",
     )  # fmt: skip
 

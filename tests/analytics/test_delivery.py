@@ -1,12 +1,14 @@
 """Deployments in, changes, failures, recoveries and lead times out: stories, then random histories the slow way."""
 
+import json
 import random
+from dataclasses import astuple
 from statistics import median
 from typing import Any
 
 import pytest
 
-from pipemon.analytics.delivery import Facts, Failure, Past, facts
+from pipemon.analytics.delivery import Facts, Failure, Past, facts, read_commits
 from pipemon.analytics.four_keys import keys
 from pipemon.domain.deployments import Commit, Step, verdicts
 
@@ -67,7 +69,13 @@ def test_stories(
 def a_past(number: int, sha: str, **over: Any) -> Past:
     at = T + number * HOUR
     values: dict[str, Any] = {"id": number, "sha": sha * 40, "kind": "change", "state": "success", "deployed_at": at}
-    return Past(**{**values, "failed_at": None, **over})
+    return Past(**{**values, "failed_at": None, **stored(over)})
+
+
+def stored(over: dict[str, Any]) -> dict[str, Any]:
+    """Write commits as the database keeps them."""
+    commits = over.get("commits")
+    return over if commits is None else over | {"commits": json.dumps([astuple(one) for one in commits])}
 
 
 def commit(sha: str, at: int = T, message: str = "", is_merge: bool = False) -> Commit:
@@ -156,10 +164,10 @@ def a_world(rng: random.Random) -> list[Past]:
             step.id, step.sha, found[step.id].kind, "success" if step.succeeded else rng.choice(["failure", "error"]),
             step.at if step.succeeded else None, None if step.succeeded else step.at,
             started=rng.random() > 0.05 or step.succeeded, undoes=found[step.id].blamed, message=step.message,
-            commits=None if rng.random() < 0.2 else tuple(
-                commit(rng.choice("0123"), step.at - rng.randrange(-5, 99) * HOUR, is_merge=rng.random() < 0.3)
+            commits=None if rng.random() < 0.2 else json.dumps([
+                astuple(commit(rng.choice("0123"), step.at - rng.randrange(-5, 99) * HOUR, is_merge=rng.random() < 0.3))
                 for _ in range(rng.randrange(3))
-            ),
+            ]),
         )
         for step in steps
     ]  # fmt: skip
@@ -192,7 +200,7 @@ def slowly(history: list[Past], begin: int, end: int) -> tuple[Any, ...]:
         if one.kind in ("rollback", "revert"):
             marked.setdefault(*(blamed[0].id, one)) if blamed else None
         elif one.kind == "change":
-            names = [lived[-1].sha] + [own.sha for own in lived[-1].commits or ()]
+            names = [lived[-1].sha] + [own.sha for own in read_commits(lived[-1])]
             said = one.message.split()
             if any(name.startswith(word.strip(".")) for name in names for word in said if len(word) > 7):
                 marked.setdefault(lived[-1].id, one)
@@ -218,7 +226,7 @@ def slowly(history: list[Past], begin: int, end: int) -> tuple[Any, ...]:
         max(0, one.at - own.committed_at)
         for one in line
         if one.deployed_at is not None and one.at >= begin and one.kind == "change"
-        for own in one.commits or ()
+        for own in read_commits(one)
         if not own.is_merge and own.committed_at is not None
     )
     return len(inside), failed, recovered, unrecovered, lead

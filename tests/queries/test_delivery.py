@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pipemon.analytics.delivery import read_commits
 from pipemon.domain.deployments import Commit, Comparison
 from pipemon.ingest.apply import Batch, apply
 from pipemon.ingest.deployed import Deployed
@@ -43,7 +44,10 @@ def test_the_history_of_each_environment_in_order_with_commits_where_they_are_of
     )  # fmt: skip
     production, staging = past.lines(database, everything(database), T0, LATE)
     assert (production.environment, production.source, staging.environment) == ("production", "github", "staging")
-    told = [(one.id, one.kind, one.deployed_at, one.failed_at, one.commits) for one in production.history]
+    told = [
+        (one.id, one.kind, one.deployed_at, one.failed_at, None if one.commits is None else read_commits(one))
+        for one in production.history
+    ]
     assert told == [
         (1, "first", T0 + 60, None, None),
         (2, "change", None, T0 + 660, None),
