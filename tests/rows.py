@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pipemon.store import streaks
 from pipemon.store.engine import Database
 from pipemon.store.schema import attempts, event_log, jobs, repositories, runs, workflows
 from pipemon.store.schema_failures import failures
@@ -16,8 +17,18 @@ _ids = itertools.count(30_000_000_001)
 
 
 def put(db: Database, table: sa.Table, *rows: dict[str, object]) -> None:
-    """Insert the rows."""
-    db.transact(lambda conn: [conn.execute(sa.insert(table).values(row)) for row in rows])
+    """Insert the rows; those of attempts bring the red streaks along, as `ingest.apply` does."""
+
+    def work(conn: sa.Connection) -> None:
+        for row in rows:
+            conn.execute(sa.insert(table).values(row))
+        if table is attempts:
+            ids = {row["run_id"] for row in rows}
+            query = sa.select(runs.c.workflow_id).where(runs.c.id.in_(ids)).distinct()
+            for workflow_id in conn.execute(query).scalars().all():
+                streaks.rebuild(conn, workflow_id)
+
+    db.transact(work)
 
 
 def bump(db: Database) -> None:

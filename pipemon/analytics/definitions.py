@@ -116,8 +116,9 @@ DEFINITIONS = (
         "incidents",
         "one per red streak of a workflow on a branch: from the completion of the first failed attempt "
         "to that of the next successful one, in the order of run number and attempt",
-        "Incidents that recovered in the window, and open ones that began in it.",
-        "Attempts that neither succeeded nor failed. Runs of pull requests have lines of their own.",
+        "Incidents that recovered in the window, and those open at its end that began in it, as they are known today.",
+        "Attempts that neither succeeded nor failed. Runs of pull requests have lines of their own; "
+        "an event asked for is that of the run that opened it.",
         ATTEMPTS,
     ),
     Definition(

@@ -18,21 +18,30 @@ class Recovery:
     p90: float | None = None
 
 
-def recovery(seconds: Iterable[int]) -> Recovery:
-    """Return mean, median and p90 of how long recovered incidents lasted. Open ones have no place here."""
-    counted = [(float(value), 1) for value in seconds]
-    if not counted:
+def recovery(counted: Iterable[tuple[int, int]]) -> Recovery:
+    """Return mean, median and p90 of how long recovered incidents lasted: of seconds, and how often each occurs.
+
+    Open ones have no place here.
+    """
+    pairs = [(float(value), count) for value, count in counted]
+    n = sum(count for _, count in pairs)
+    if n == 0:
         return Recovery(0)
-    mean = sum(value for value, _ in counted) / len(counted)
-    return Recovery(len(counted), mean, percentile(counted, 0.5), percentile(counted, 0.9))
+    mean = sum(value * count for value, count in pairs) / n
+    return Recovery(n, mean, percentile(pairs, 0.5), percentile(pairs, 0.9))
 
 
-def mean_by_period(recovered: Iterable[tuple[int, int]], starts: Sequence[int]) -> list[Point]:
-    """Return the mean minutes to recovery per period, of (recovered_at, seconds) pairs; 0 in a period without any."""
-    periods: list[list[int]] = [[] for _ in starts]
-    for at, seconds in recovered:
-        periods[max(0, bisect_right(starts, at) - 1)].append(seconds)
+def mean_by_period(parts: Iterable[tuple[int, int, int]], starts: Sequence[int]) -> list[Point]:
+    """Return the mean minutes to recovery per period; 0 in a period without any.
+
+    `parts` are (moment, how many, seconds together) of stretches that no period's start cuts in two.
+    """
+    counts, sums = [0] * len(starts), [0] * len(starts)
+    for at, count, seconds in parts:
+        place = max(0, bisect_right(starts, at) - 1)
+        counts[place] += count
+        sums[place] += seconds
     return [
-        Point(start, round(sum(found) / len(found) / 60, 2) if found else 0.0, len(found))
-        for start, found in zip(starts, periods, strict=True)
+        Point(start, round(total / n / 60, 2) if n else 0.0, n)
+        for start, n, total in zip(starts, counts, sums, strict=True)
     ]

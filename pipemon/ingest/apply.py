@@ -13,7 +13,7 @@ from pipemon.domain import diff, merge
 from pipemon.domain.coverage import Range
 from pipemon.domain.events import Event
 from pipemon.domain.runs import FAILED, Attempt, Job, JobList, Run, attempt_times, is_completed
-from pipemon.ingest import deployed
+from pipemon.ingest import deployed, rolled
 from pipemon.ingest.deployed import Deployed
 from pipemon.store import coverage, events, failures, runs, state
 
@@ -102,6 +102,8 @@ def apply(conn: Connection, batch: Batch, recorded_at: float) -> Applied:
     news = [*_run_news(known, batch, now, place), *_job_news(known, batch.live_since)]
     news += _set_marks(conn, known, batch, now)
     applied = _write(conn, known, batch, now)
+    was, after = (known.runs_before, known.attempts_before), (known.runs, dict(known.all_attempts()))
+    rolled.follow(conn, batch.repository_id, was, after, {*known.marks, *batch.gone})
     news += _pipeline_news(conn, news, batch.repository_id, now)
     if not batch.deployed.is_empty:
         count, told = deployed.take_in(conn, batch.repository_id, batch.deployed, batch.live_since)

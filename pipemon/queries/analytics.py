@@ -1,11 +1,10 @@
 """The two answers that are about all of a window: its overview and its trends."""
 
 from dataclasses import asdict, dataclass
-from itertools import islice
 
 import sqlalchemy as sa
 
-from pipemon.analytics.incidents import Recovery, mean_by_period
+from pipemon.analytics.incidents import Recovery
 from pipemon.analytics.trends import Group, Point, base_seconds, gather
 from pipemon.queries import incidents
 from pipemon.queries.freshness import AsOf
@@ -102,28 +101,26 @@ class Recoveries:
     """What `/analytics/mttr` and `/analytics/incidents` tell. Times to recovery in seconds."""
 
     basis: Basis
-    recovery: Recovery
-    weekly: tuple[Point, ...]
-    found: tuple[Incident, ...]
+    counted: incidents.Counted
+    incidents: tuple[Incident, ...]
+    open_incidents: tuple[OpenIncident, ...]
     total_failures: int
     as_of: AsOf
 
     @property
+    def recovery(self) -> Recovery:
+        """How long the recovered ones lasted."""
+        return self.counted.recovery
+
+    @property
+    def weekly(self) -> tuple[Point, ...]:
+        """The mean minutes to recovery, by week."""
+        return self.counted.weekly
+
+    @property
     def total_incidents(self) -> int:
         """How many incidents there are, recovered and open."""
-        return len(self.found)
-
-    @property
-    def incidents(self) -> tuple[Incident, ...]:
-        """The newest thousand; the times to recovery are of all."""
-        return self.found[:MOST_LISTED]
-
-    @property
-    def open_incidents(self) -> tuple[OpenIncident, ...]:
-        """Those that are not over, with their age at the end of the window."""
-        end = self.as_of.timestamp
-        found = islice((one for one in self.found if one.recovered_at is None), MOST_LISTED)
-        return tuple(OpenIncident(**asdict(one), age_seconds=end - one.started_at) for one in found)
+        return self.counted.recovery.n + self.counted.still_open
 
 
 def compare(now: Numbers, before: Numbers) -> Changes:
@@ -184,7 +181,7 @@ def trends(db: Database, window: Window) -> Trends:
 
 
 def _numbers(db: Database, window: Window, whole: Tally, complete: bool) -> Numbers:
-    recovered = incidents.recovery_of(incidents.list_in(db, window.scope))
+    recovered = incidents.recovery_in(db, window.scope)
     return Numbers(window, whole, _first_attempts(db, window.scope), recovered, complete)
 
 
@@ -215,15 +212,13 @@ def _most_frequent(db: Database, scope: Scope, column: sa.ColumnElement[str]) ->
 
 def recovery(db: Database, window: Window) -> Recoveries:
     """Return the incidents of the window, and how soon the recovered ones recovered."""
-    groups = read_groups(db, window.scope)
-    found = incidents.list_in(db, window.scope)
-    closed = [(one.recovered_at, one.seconds) for one in found if one.recovered_at is not None]
-    weeks = mean_by_period([(at, seconds or 0) for at, seconds in closed], window.starts_of("weekly"))
+    groups, end = read_groups(db, window.scope), window.as_of.timestamp
+    still_open = incidents.list_in(db, window.scope, MOST_LISTED, only_open=True)
     return Recoveries(
         basis=basis(db, window, groups),
-        recovery=incidents.recovery_of(found),
-        weekly=tuple(weeks),
-        found=tuple(found),
+        counted=incidents.count_in(db, window.scope, window.starts_of("weekly")),
+        incidents=tuple(incidents.list_in(db, window.scope, MOST_LISTED)),
+        open_incidents=tuple(OpenIncident(**asdict(one), age_seconds=end - one.started_at) for one in still_open),
         total_failures=tally(groups).failed,
         as_of=window.as_of,
     )

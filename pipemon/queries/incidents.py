@@ -1,17 +1,20 @@
-"""The red streaks of each workflow on each branch, found by the database in one pass over the attempts."""
+"""The red streaks of each workflow on each branch, from the table that moves with the runs."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from pipemon.analytics import incidents
-from pipemon.domain.runs import DECISIVE
+from pipemon.analytics.trends import Point, base_seconds
 from pipemon.queries.runs import AUTHOR, NAME
-from pipemon.queries.scope import OF_PULL_REQUEST, Query, Scope, where
+from pipemon.queries.scope import Condition, Query, Scope, in_repositories, workflows_called, workflows_like
 from pipemon.store.engine import Database
-from pipemon.store.schema import attempts, runs
+from pipemon.store.schema import runs
+from pipemon.store.schema_rollups import incidents as table
+
+# GitHub's numbering and its clock may disagree: never below 0.
+SECONDS = sa.case((table.c.recovered_at > table.c.opened_at, table.c.recovered_at - table.c.opened_at), else_=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,97 +44,82 @@ class Incident:
         return None if self.recovered_at is None else max(0, self.recovered_at - self.started_at)
 
 
-def list_in(db: Database, scope: Scope) -> list[Incident]:
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The incidents of a window in numbers. `weekly`: the mean minutes to recovery by week of the recovery."""
+
+    recovery: incidents.Recovery
+    still_open: int
+    weekly: tuple[Point, ...]
+
+
+def list_in(db: Database, scope: Scope, limit: int | None = None, *, only_open: bool = False) -> list[Incident]:
     """Return the incidents that recovered in the scope's window, and those open at its end that began in it.
 
-    Newest first. What happened after the window's end is not known to them.
+    Newest first. They are as they are known today; what recovered after the window's end is open in it.
     """
-    names = scope.repositories
-    return [_to_incident(row, names[row[1]]) for row in db.heavy(_in_window(scope))]
+    until = scope.created_to
+    columns = (table.c.run_id, runs.c.repository_id, runs.c.workflow_id, NAME, runs.c.branch, runs.c.sha, AUTHOR)
+    more = (table.c.pull_request, table.c.opened_at, table.c.failures, table.c.last_green)
+    ends: list[sa.ColumnElement[int | None]] = [table.c.recovered_at, table.c.recovered_by]
+    if until is not None:
+        ends = [sa.case((table.c.recovered_at < until, column)) for column in ends]
+    chosen = _is_open(scope) if only_open else sa.or_(_has_recovered(scope), _is_open(scope))
+    query: Query = (
+        sa.select(*columns, *more, *ends)
+        .join_from(table, runs, runs.c.id == table.c.run_id)
+        .where(chosen, *_where(scope))
+        .order_by(table.c.opened_at.desc(), table.c.run_id.desc())
+        .limit(limit)
+    )
+    return [Incident(key, scope.repositories[repository], *rest) for key, repository, *rest in db.heavy(query)]
+
+
+def recovery_in(db: Database, scope: Scope) -> incidents.Recovery:
+    """Return how long those lasted that recovered in the window."""
+    query: Query = sa.select(SECONDS, sa.func.count()).where(_has_recovered(scope), *_where(scope))
+    return incidents.recovery(db.heavy(query.group_by(SECONDS)))
+
+
+def count_in(db: Database, scope: Scope, starts: Sequence[int]) -> Counted:
+    """Return the incidents of the window in numbers, recoveries also by periods that start at these moments."""
+    count: Query = sa.select(sa.func.count()).select_from(table).where(_is_open(scope), *_where(scope))
+    # Written out, not bound: PostgreSQL must see that it is the same in SELECT and GROUP BY.
+    base = base_seconds(starts)
+    start = table.c.recovered_at // sa.literal_column(str(base))
+    query: Query = sa.select(start, sa.func.count(), sa.func.sum(SECONDS)).where(_has_recovered(scope), *_where(scope))
+    parts = [(at * base, count, int(seconds)) for at, count, seconds in db.heavy(query.group_by(start))]
+    return Counted(recovery_in(db, scope), int(db.heavy(count)[0][0]), tuple(incidents.mean_by_period(parts, starts)))
 
 
 def recovery_of(found: Iterable[Incident]) -> incidents.Recovery:
     """Return how long the recovered ones lasted."""
-    return incidents.recovery(one.seconds for one in found if one.seconds is not None)
+    return incidents.recovery((one.seconds, 1) for one in found if one.seconds is not None)
 
 
-def _to_incident(row: tuple[object, ...], repository: str) -> Incident:
-    key, _, *rest = row
-    return Incident(key, repository, *rest)  # type: ignore[arg-type]
+def _has_recovered(scope: Scope) -> Condition:
+    found = table.c.recovered_at >= (scope.created_from or 0)
+    return found if scope.created_to is None else sa.and_(found, table.c.recovered_at < scope.created_to)
 
 
-def _in_window(scope: Scope) -> Query:
-    edges = _edges(scope)
-    following: dict[str, Any] = {"partition_by": _line(edges), "order_by": edges.c.place}
-    paired = sa.select(
-        edges,
-        sa.func.lead(edges.c.ended_at).over(**following).label("recovered_at"),
-        sa.func.lead(edges.c.run_id).over(**following).label("recovered_by"),
-        sa.func.lead(edges.c.place).over(**following).label("recovered_place"),
-    ).subquery("paired")
-    at = sa.func.coalesce(paired.c.recovered_at, paired.c.ended_at)
-    last = sa.func.coalesce(paired.c.recovered_place, paired.c.size + 1)
-    query: Query = sa.select(
-        paired.c.run_id,
-        runs.c.repository_id,
-        runs.c.workflow_id,
-        NAME,
-        runs.c.branch,
-        runs.c.sha,
-        AUTHOR,
-        paired.c.of_pull_request,
-        paired.c.ended_at,
-        last - paired.c.place,
-        paired.c.before,
-        paired.c.recovered_at,
-        paired.c.recovered_by,
-    ).join_from(paired, runs, runs.c.id == paired.c.run_id)
-    query = query.where(paired.c.red == 1, at >= (scope.created_from or 0))
-    return query.order_by(paired.c.ended_at.desc(), paired.c.run_id.desc())
+def _is_open(scope: Scope) -> Condition:
+    """Whether it began in the window and had not recovered at its end."""
+    began = table.c.opened_at >= (scope.created_from or 0)
+    if scope.created_to is None:
+        return sa.and_(began, table.c.recovered_at.is_(None))
+    lasted = sa.or_(table.c.recovered_at.is_(None), table.c.recovered_at >= scope.created_to)
+    return sa.and_(began, table.c.opened_at < scope.created_to, lasted)
 
 
-def _edges(scope: Scope) -> sa.Subquery:
-    """Select the attempts at which a line turns red or green.
-
-    All between two edges are of one colour, so their places in the line tell how many failed.
-    """
-    decided = _decided(scope)
-    order: dict[str, Any] = {"partition_by": _line(decided), "order_by": (decided.c.run_number, decided.c.run_attempt)}
-    placed = sa.select(
-        decided,
-        sa.func.row_number().over(**order).label("place"),
-        sa.func.lag(decided.c.red).over(**order).label("red_before"),
-        sa.func.lag(decided.c.run_id).over(**order).label("before"),
-        sa.func.count().over(partition_by=_line(decided)).label("size"),
-    ).subquery("placed")
-    # A line that begins green has no edge there.
-    return sa.select(placed).where(sa.func.coalesce(placed.c.red_before, 0) != placed.c.red).subquery("edges")
-
-
-def _line(of: sa.Subquery) -> tuple[sa.ColumnElement[object], ...]:
-    """Return what one line of attempts has in common. Pull requests' runs have lines of their own."""
-    return (of.c.repository_id, of.c.workflow_id, of.c.branch, of.c.of_pull_request)
-
-
-def _decided(scope: Scope) -> sa.Subquery:
-    """Select every decisive attempt that ended before the window does, whenever its run was created."""
-    always = replace(scope, created_from=None, created_to=None)
-    ended_at = sa.func.coalesce(attempts.c.completed_at, attempts.c.updated_at)
-    query = (
-        sa.select(
-            runs.c.repository_id,
-            runs.c.workflow_id,
-            runs.c.branch,
-            OF_PULL_REQUEST.label("of_pull_request"),
-            runs.c.run_number,
-            attempts.c.run_attempt,
-            attempts.c.run_id,
-            ended_at.label("ended_at"),
-            sa.case((attempts.c.conclusion == "success", 0), else_=1).label("red"),
-        )
-        .join_from(runs, attempts, attempts.c.run_id == runs.c.id)
-        .where(attempts.c.status == "completed", attempts.c.conclusion.in_(sorted(DECISIVE)), *where(always))
-    )
-    if scope.created_to is not None:
-        query = query.where(ended_at < scope.created_to)
-    return query.subquery("decided")
+def _where(scope: Scope) -> list[Condition]:
+    """Return the conditions of the scope, its window apart. An event is that of the run which opened an incident."""
+    found: list[Condition] = [in_repositories(table.c.repository_id, scope.repositories)]
+    if scope.exclude_workflows:
+        found.append(table.c.workflow_id.not_in(workflows_like(scope.exclude_workflows)))
+    if scope.workflow is not None:
+        found.append(table.c.workflow_id.in_(workflows_called(scope.workflow)))
+    if not scope.pull_requests:
+        found.append(sa.not_(table.c.pull_request))
+    return found + [
+        table.c[name] == value for name in ("branch", "event") if (value := getattr(scope, name)) is not None
+    ]

@@ -72,7 +72,7 @@ def where(scope: Scope) -> list[Condition]:
     if scope.created_to is not None:
         found.append(runs.c.created_at < scope.created_to)
     if scope.workflow is not None:
-        found.append(runs.c.workflow_id.in_(_workflows_called(scope.workflow)))
+        found.append(runs.c.workflow_id.in_(workflows_called(scope.workflow)))
     if scope.status not in (None, "completed"):
         found.append(UNFINISHED)
     if scope.outcome is not None:
@@ -117,7 +117,7 @@ def workflows_like(globs: Sequence[str]) -> Query:
     return sa.select(one.c.id).where(sa.or_(sa.false(), *matches))
 
 
-def _workflows_called(name: str) -> Query:
+def workflows_called(name: str) -> Query:
     """Return the ids of the workflows with this name, file (with or without its folder) or id."""
     paths = [name, f".github/workflows/{name}"]
     one = workflows.alias("called")

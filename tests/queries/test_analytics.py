@@ -6,13 +6,16 @@ import random
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from pipemon.analytics.trends import period_starts
 from pipemon.queries import analytics, comparison, incidents, tables
+from pipemon.queries.scope import Scope
 from pipemon.queries.window import DAY_SECONDS, Window
 from pipemon.store.engine import Database
 from pipemon.store.schema import attempts, jobs, runs
@@ -91,13 +94,13 @@ def mean_seconds(rows: Iterable[Row]) -> float | None:
     return statistics.mean(known) if known else None
 
 
-def slow_incidents(world: World, tried: list[Row], begin: int, end: int) -> set[tuple[Any, ...]]:
-    """Walk along each line of attempts, as a person would."""
-    kept = {row["id"]: row for row in world.kept(exclude=(10,))}
+def slow_incidents(world: World, tried: list[Row], begin: int, end: int, **equal: Any) -> set[tuple[Any, ...]]:
+    """Walk along each line of attempts, as a person would; then look which belong to the window."""
+    kept = {row["id"]: row for row in world.kept(exclude=(10,), **equal)}
     lines: dict[Any, list[tuple[int, int, Row, Row]]] = defaultdict(list)
     for one in tried:
         run = kept.get(one["run_id"])
-        if run is None or one["status"] != "completed" or not decisive([one]) or ended_at(one) >= end:
+        if run is None or one["status"] != "completed" or not decisive([one]):
             continue
         key = (run["repository_id"], run["workflow_id"], run["branch"], run["event"] == "pull_request")
         lines[key].append((run["run_number"], one["run_attempt"], run, one))
@@ -109,12 +112,12 @@ def slow_incidents(world: World, tried: list[Row], begin: int, end: int) -> set[
             if one["conclusion"] in FAILED:
                 opened, count = opened or (run["id"], ended_at(one)), count + 1
             elif opened is not None:
-                if ended_at(one) >= begin:
-                    found.add((*opened, count, run["id"], ended_at(one)))
+                found.add((*opened, count, run["id"], ended_at(one)))
                 opened, count = None, 0
-        if opened is not None and opened[1] >= begin:
+        if opened is not None:
             found.add((*opened, count, None, None))
-    return found
+    known = {one if one[4] is not None and one[4] < end else (*one[:3], None, None) for one in found}
+    return {one for one in known if (begin <= one[1] < end if one[4] is None else begin <= one[4])}
 
 
 def ended_at(attempt: Row) -> int:
@@ -151,15 +154,37 @@ def test_overview_equals_the_slow_way(database: Database, seed: int) -> None:
 def test_incidents_equal_the_slow_way(database: Database, seed: int) -> None:
     world, tried, _ = make(database, seed)
     for begin, end in ((T0 - DAYS * DAY_SECONDS, T0), (T0 - 3 * DAY_SECONDS, T0 - DAY_SECONDS), (0, T0 + 9999)):
-        scope = everything(database, created_from=begin, created_to=end, exclude_workflows=("exclu*",))
-        found = incidents.list_in(database, scope)
-        told = {(one.failure_id, one.started_at, one.failures, one.recovered_by, one.recovered_at) for one in found}
-        assert told == slow_incidents(world, tried, begin, end)
-        assert len(told) == len(found) > 5
-        lasted = [max(0, one[4] - one[1]) for one in told if one[4] is not None]
-        recovered = incidents.recovery_of(found)
-        assert recovered.mean == pytest.approx(statistics.mean(lasted))
-        assert recovered.median == pytest.approx(statistics.median(lasted))
+        for equal in ({}, {"branch": "main"}, {"workflow_id": 8}, {"repository_id": 1}):
+            slow = slow_incidents(world, tried, begin, end, **equal)
+            given = dict(equal)
+            workflow, repository = given.pop("workflow_id", None), given.pop("repository_id", None)
+            given |= {"workflow": None if workflow is None else str(workflow), "exclude_workflows": ("exclu*",)}
+            scope = everything(database, created_from=begin, created_to=end, **given)
+            if repository is not None:
+                scope = replace(scope, repositories={repository: scope.repositories[repository]})
+            found = incidents.list_in(database, scope)
+            told = {(one.failure_id, one.started_at, one.failures, one.recovered_by, one.recovered_at) for one in found}
+            assert told == slow
+            assert len(told) == len(found) > 0
+            assert found == sorted(found, key=lambda one: (-one.started_at, -one.failure_id))
+            counts_them(database, scope, slow)
+
+
+def counts_them(db: Database, scope: Scope, slow: set[tuple[Any, ...]]) -> None:
+    lasted = sorted(max(0, one[4] - one[1]) for one in slow if one[4] is not None)
+    weeks = period_starts(scope.created_from or 0, scope.created_to or 0, "weekly", ZoneInfo("America/St_Johns"))
+    counted = incidents.count_in(db, scope, weeks)
+    assert (counted.recovery.n, counted.still_open) == (len(lasted), sum(one[4] is None for one in slow))
+    assert counted.still_open == len(incidents.list_in(db, scope, only_open=True))
+    assert counted.recovery.mean == pytest.approx(statistics.mean(lasted))
+    assert counted.recovery.median == pytest.approx(statistics.median(lasted))
+    by_week: dict[int, list[int]] = defaultdict(list)
+    for one in slow:
+        if one[4] is not None:
+            by_week[slow_start(one[4], ZoneInfo("America/St_Johns"), "weekly")].append(max(0, one[4] - one[1]))
+    for point in counted.weekly:
+        assert point.n == len(by_week[point.timestamp])
+        assert point.value == pytest.approx(round(statistics.mean(by_week[point.timestamp] or [0]) / 60, 2))
 
 
 ZONES = ("UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns")

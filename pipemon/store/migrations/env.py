@@ -7,6 +7,7 @@ from pipemon.store import (  # noqa: F401 -- known to the metadata
     schema_deployments,
     schema_failures,
     schema_notifications,
+    schema_rollups,
 )
 from pipemon.store.schema import metadata
 
