@@ -15,7 +15,7 @@ from pipemon.store.schema import coverage, event_log, metadata, repositories
 from pipemon.store.upgrade import check, upgrade, write_migration
 from tests.store.writing import only_sqlite, store_a_repository_with_coverage, url_of
 
-HEAD = max(path.name[:4] for path in (Path(upgrading.__file__).parent / "migrations" / "versions").glob("0*.py"))
+HEAD = upgrading._head() or ""
 NEXT = f"""
 import sqlalchemy as sa
 from alembic import op
