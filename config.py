@@ -220,16 +220,17 @@ def _derive(settings: Settings, texts: _Texts) -> Settings:
     for name in (*settings.github_repositories, *named):
         once.setdefault(name.lower(), name)
     demo = not (settings.github_token or settings.github_app_id or once or settings.github_owner)
-    file = "demo.sqlite3" if demo else "pipemon.sqlite3"
-    public_name = urlsplit(settings.public_url or "").hostname
+    inbox = Secret(f"{texts.given(_DEMO_URL)}/_slack/services/demo") if demo and texts.given(_DEMO_URL) else None
+    public = urlsplit(settings.public_url or "").hostname
     found = replace(
         settings,
         demo=demo,
         repositories=tuple(once.values()),
         all_of_owner="*" in settings.github_repo,
-        slack_analytics_webhook_url=settings.slack_analytics_webhook_url or settings.slack_webhook_url,
-        allowed_hosts=settings.allowed_hosts or (*_LOOPBACK_NAMES, *((public_name,) if public_name else ())),
-        database_url=settings.database_url or f"sqlite:///{settings.data_dir / file}",
+        slack_webhook_url=settings.slack_webhook_url or inbox,
+        slack_analytics_webhook_url=settings.slack_analytics_webhook_url or settings.slack_webhook_url or inbox,
+        allowed_hosts=settings.allowed_hosts or (*_LOOPBACK_NAMES, *((public,) if public else ())),
+        database_url=settings.database_url or f"sqlite:///{settings.data_dir / 'pipemon.sqlite3'}",
     )
     return _demonstrate(found, texts) if demo else found
 
@@ -243,7 +244,7 @@ def _demonstrate(settings: Settings, texts: _Texts) -> Settings:
         github_owner=DEMO_OWNER,
         outbound_allow=(*settings.outbound_allow, *_LOOPBACK_NAMES),  # where the simulator keeps its logs
         all_of_owner=True,
-        # A token that was forgotten must not put invented runs among real ones.
+        # A forgotten token must not put invented runs among real ones.
         database_url=f"sqlite:///{settings.data_dir / 'demo.sqlite3'}",
         api_keys=settings.api_keys + check.api_keys(texts.given(_DEMO_KEY)),
     )

@@ -102,6 +102,7 @@ def start_demo() -> None:
     demo_lines.append(
         "No GITHUB_TOKEN is set: pipemon watches its built-in simulator, and nothing you see is real.\n"
         f"An API key for this demo, shown this once: {key}\n"
+        f"Its messages to people: http://127.0.0.1:{port}/_slack\n"
         f"Try it:  curl -H 'X-API-Key: {key}' 'http://127.0.0.1:{settings.port}/api/v1/pipeline/overview'"
     )
 

@@ -25,6 +25,7 @@ def control(sim: "Simulator", path: str, query: str, body: bytes, start: Callabl
         "/_sim/revoke": lambda: sim.revoke(given["token"]),
         "/_sim/hooks": lambda: sim.hooks.aim(**given),
         "/_sim/hooks/counters": sim.hooks.counters,
+        "/_sim/slack": lambda: sim.slack.script(given["answers"]),
         "/_sim/lag": lambda: setattr(sim, "index_lag", given["seconds"]),
     }
     found = deeds.get(path)

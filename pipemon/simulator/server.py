@@ -26,6 +26,7 @@ from pipemon.simulator.plans import DAY
 from pipemon.simulator.render import Renderer
 from pipemon.simulator.routes import Routes
 from pipemon.simulator.serving import serve
+from pipemon.simulator.slack import Slack
 from pipemon.simulator.world import HISTORY_DAYS, Repository
 
 VARY = "Accept, Authorization, Cookie, X-GitHub-OTP,Accept-Encoding, Accept, X-Requested-With"
@@ -51,15 +52,12 @@ class Simulator:
         self.limits, self._counters = Limits(rate_limit), Counters()
         self.tokens: set[str] = {token} if token else set()
         self.revoked: set[str] = set()
-        self.index_lag = 0
-        self.base = "http://simulator.invalid"
+        self.index_lag, self.base = 0, "http://simulator.invalid"
         self.renderer = Renderer(self.base)
-        self.deployments = Deployments()
+        self.deployments, self.slack = Deployments(), Slack()
         self._routes = Routes(self)
         self._faults: list[Fault] = []
-        self._etags: dict[str, str] = {}
-        self._random = random.Random(seed)
-        self.lock = threading.RLock()
+        self._random, self.lock = random.Random(seed), threading.RLock()
         self.hooks = Hooks(self, seed)
         self._changes = Changes(self.repositories, journal)
 
@@ -144,6 +142,8 @@ class Simulator:
         body = environ["wsgi.input"].read(length) if length else b""
         if path.startswith("/_sim"):
             return control(self, path, environ.get("QUERY_STRING", ""), body, start)
+        if path.startswith("/_slack"):
+            return self.slack.serve(environ, path, body, start)
         if path.startswith("/_storage/"):
             return logs.storage(self, path, environ, start)
         with self.lock:
