@@ -1,6 +1,7 @@
 """The digest: read in ten seconds, told once a period whatever happens, and true to the overview."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
+from pipemon.app import create_app
 from pipemon.digesting import Reader, chore_of
 from pipemon.domain.addresses import Allowed
 from pipemon.domain.cron import parse_cron
@@ -232,6 +234,14 @@ def test_from_the_clock_to_the_inbox(database: Database, inbox: Inbox, tmp_path:
         "🟠 CI, last 7 days: 83.3 % of 12 builds succeeded",
     ]
     assert "has been red for 9 h" in inbox.texts[0]
+
+
+def test_the_service_looks_for_digests(tmp_path: Any, sqlite_template: Any) -> None:
+    settings = make_settings(tmp_path, slack_analytics_webhook_url=Secret("https://hooks.slack.com/services/T/B/x"))
+    shutil.copy(sqlite_template, settings.database_url.removeprefix("sqlite:///"))
+    app = create_app(settings)
+    (chore,) = [one for one in app.extensions["pipemon.background"]._work.chores if one.name == "digest"]
+    assert chore.work() == 0  # a fresh install waits for the next one
 
 
 def test_digests_that_are_off(database: Database, tmp_path: Any) -> None:
