@@ -15,6 +15,7 @@ from pipemon.queries.delivery import Delivers
 from pipemon.queries.freshness import Snapshot
 from pipemon.queries.overview import FullOverview
 from pipemon.queries.scope import Scope
+from pipemon.queries.whole import FLAKY_DAYS
 from pipemon.queries.window import DAY_SECONDS, Window
 from pipemon.store.engine import Database
 
@@ -22,6 +23,7 @@ LOOK_SECONDS = 20
 # What has been red for longer than this is nobody's news.
 RED_DAYS = 30
 LEAST_FLAKY = 2
+SHIFT_DAYS = 30
 
 
 def chore_of(
@@ -67,7 +69,8 @@ class Reader:
         if failed := found.keys.failed_changes:
             yield Thing(f"{failed} of {found.keys.changes} changes to production failed")
         yield from self._red(window, snapshot)
-        shifts = regressions.regressions(self._db, window).regressions
+        # A day alone would be too short to tell a shift, or what is flaky.
+        shifts = regressions.regressions(self._db, _wider(window, SHIFT_DAYS)).regressions
         for one in shifts:
             if one.until is None and one.since.created_at >= window.from_at:
                 size = f"{one.absolute:+.0f} {'points' if one.unit == 'percent' else one.unit}"
@@ -76,7 +79,7 @@ class Reader:
                 yield Thing(
                     f"{name} of {one.repository}: {what} {size} since run {one.since.run_number}", one.since.url
                 )
-        for job in flaky.flakiness(self._db, window, 1).jobs:
+        for job in flaky.flakiness(self._db, _wider(window, FLAKY_DAYS), 1).jobs:
             if job.flaky >= LEAST_FLAKY:
                 url = runs.urls(self._db, [job.commits[0].failed_in]).get(job.commits[0].failed_in)
                 told = f"{job.workflow} / {job.name} of {job.repository} is flaky: on {job.flaky} of {job.n} commits"
@@ -111,6 +114,11 @@ class Reader:
         asked = urlencode({"lookback_days": window.days})
         yield "All numbers", f"{base}/api/v1/analytics/overview?{asked}"
         yield "Failed builds", f"{base}/api/v1/builds?{urlencode(times | {'result': 'failed'})}"
+
+
+def _wider(window: Window, days: int) -> Window:
+    begin = window.as_of.timestamp - days * DAY_SECONDS
+    return replace(window, days=days, scope=replace(window.scope, created_from=begin))
 
 
 def _window(snapshot: Snapshot, settings: Settings, days: int, until: freshness.AsOf) -> Window:

@@ -210,6 +210,25 @@ def test_it_says_what_the_overview_says(database: Database, tmp_path: Any) -> No
     assert (alone.builds, alone.links) == (12, ())
 
 
+def test_what_became_slower_within_the_window_is_told_and_what_did_before_is_not(
+    database: Database, tmp_path: Any
+) -> None:
+    a_repository(database, last_success_at=EIGHT + DAY, due_by=EIGHT + 2 * DAY)
+    a_workflow(database, 7, "CI")
+    for number in range(60):
+        seconds = 600 if number >= 45 else 100
+        at = EIGHT - DAY + (number - 42) * 3600
+        a_run(database, id=number + 1, run_number=number, created_at=at, duration_seconds=seconds)
+
+    def texts(at: int) -> list[str]:
+        return [
+            thing.text for thing in Reader(make_settings(tmp_path), database, lambda: snapshot(database))(1, at).things
+        ]
+
+    assert texts(EIGHT) == ["CI of acme/shop-1: duration +500 seconds since run 45"]
+    assert texts(EIGHT + DAY) == []
+
+
 def test_what_was_not_read_is_said(database: Database, tmp_path: Any) -> None:
     a_repository(database, last_success_at=EIGHT - 7200, due_by=EIGHT - 7000)
     found = Reader(make_settings(tmp_path), database, lambda: snapshot(database))(1, EIGHT)
