@@ -92,8 +92,8 @@ class Reader:
         scope = replace(window.scope, created_from=end - RED_DAYS * DAY_SECONDS)
         red = [
             one
-            for one in incidents.list_in(self._db, scope)
-            if one.recovered_at is None and not one.pull_request and one.branch == main.get(one.repository)
+            for one in incidents.list_in(self._db, scope, only_open=True)
+            if not one.pull_request and one.branch == main.get(one.repository)
         ]
         red.sort(key=lambda one: (one.started_at, one.failure_id))
         urls = runs.urls(self._db, [one.failure_id for one in red])
