@@ -24,6 +24,7 @@ LOOK_SECONDS = 20
 RED_DAYS = 30
 LEAST_FLAKY = 2
 SHIFT_DAYS = 30
+LONG_SECONDS = 2 * 3600
 
 
 def chore_of(
@@ -148,11 +149,8 @@ def _numbers(found: FullOverview) -> tuple[Number, ...]:
         Number(
             "Success rate", now.tally.success_rate if decisive else None, " %", change("success_rate")
         ),
-        Number(
-            "Average duration", _minutes(now.tally.mean_seconds), " min",
-            change("average_duration_minutes"),
-        ),
-        Number("Time to recovery", _minutes(now.recovery.mean), " min", change("mttr_minutes")),
+        _time("Average duration", now.tally.mean_seconds, change("average_duration_minutes")),
+        _time("Time to recovery", now.recovery.mean, change("mttr_minutes")),
     ]  # fmt: skip
     if keys.deployments:
         numbers.append(Number("Deployments", keys.deployments, decimals=0))
@@ -162,5 +160,9 @@ def _numbers(found: FullOverview) -> tuple[Number, ...]:
     return tuple(numbers)
 
 
-def _minutes(seconds: float | None) -> float | None:
-    return None if seconds is None else seconds / 60
+def _time(name: str, seconds: float | None, change_minutes: float | None) -> Number:
+    """Return a time in minutes, or in hours where they are many."""
+    if seconds is None:
+        return Number(name, None)
+    length, unit = (60, " h") if seconds >= LONG_SECONDS else (1, " min")
+    return Number(name, seconds / 60 / length, unit, None if change_minutes is None else change_minutes / length)

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from pipemon.app import create_app
-from pipemon.digesting import Reader, chore_of
+from pipemon.digesting import Reader, _time, chore_of
 from pipemon.domain.addresses import Allowed
 from pipemon.domain.cron import parse_cron
 from pipemon.domain.secrets import Secret
@@ -66,6 +66,12 @@ def test_the_message_as_a_person_reads_it() -> None:
     # Ten seconds at 240 words a minute.
     shown = json.dumps([numbers, worst], ensure_ascii=False).count(" ")
     assert shown < 60
+
+
+def test_long_times_are_told_in_hours() -> None:
+    assert _time("Time to recovery", 7140, 30).text == "119 min  ▲ 30"
+    assert _time("Time to recovery", 83_538, -1512.6).text == "23.2 h  ▼ 25.2"
+    assert _time("Time to recovery", None, None).text == "–"
 
 
 def test_what_is_quiet_says_so_and_what_is_old_or_not_whole_too() -> None:
