@@ -104,7 +104,6 @@ def measure(count: int = DEFAULT_RUNS) -> list[Figure]:
             for days in (30, 90, DAYS):
                 scope = Scope(watched, created_from=NOW - days * DAY_SECONDS, created_to=NOW)
                 found.append(_figure(db, Window(scope, days, AsOf(NOW, "fresh", 0)), name, answer))
-                print(found[-1].line(), flush=True)
         db.close()
     return found
 
@@ -132,4 +131,5 @@ def _beat(stop: threading.Event, stalls: list[float]) -> None:
 
 if __name__ == "__main__":
     logging.disable(logging.WARNING)
-    measure(int(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_RUNS)
+    for figure in measure(int(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_RUNS):
+        print(figure.line(), flush=True)

@@ -15,6 +15,7 @@ from pipemon.queries.delivery import Delivers
 from pipemon.queries.freshness import Snapshot
 from pipemon.queries.overview import FullOverview
 from pipemon.queries.scope import Scope
+from pipemon.queries.whole import FLAKY_DAYS
 from pipemon.queries.window import DAY_SECONDS, Window
 from pipemon.store.engine import Database
 
@@ -22,6 +23,8 @@ LOOK_SECONDS = 20
 # What has been red for longer than this is nobody's news.
 RED_DAYS = 30
 LEAST_FLAKY = 2
+SHIFT_DAYS = 30
+LONG_SECONDS = 2 * 3600
 
 
 def chore_of(
@@ -67,7 +70,8 @@ class Reader:
         if failed := found.keys.failed_changes:
             yield Thing(f"{failed} of {found.keys.changes} changes to production failed")
         yield from self._red(window, snapshot)
-        shifts = regressions.regressions(self._db, window).regressions
+        # A day alone would be too short to tell a shift, or what is flaky.
+        shifts = regressions.regressions(self._db, _wider(window, SHIFT_DAYS)).regressions
         for one in shifts:
             if one.until is None and one.since.created_at >= window.from_at:
                 size = f"{one.absolute:+.0f} {'points' if one.unit == 'percent' else one.unit}"
@@ -76,7 +80,7 @@ class Reader:
                 yield Thing(
                     f"{name} of {one.repository}: {what} {size} since run {one.since.run_number}", one.since.url
                 )
-        for job in flaky.flakiness(self._db, window, 1).jobs:
+        for job in flaky.flakiness(self._db, _wider(window, FLAKY_DAYS), 1).jobs:
             if job.flaky >= LEAST_FLAKY:
                 url = runs.urls(self._db, [job.commits[0].failed_in]).get(job.commits[0].failed_in)
                 told = f"{job.workflow} / {job.name} of {job.repository} is flaky: on {job.flaky} of {job.n} commits"
@@ -89,8 +93,8 @@ class Reader:
         scope = replace(window.scope, created_from=end - RED_DAYS * DAY_SECONDS)
         red = [
             one
-            for one in incidents.list_in(self._db, scope)
-            if one.recovered_at is None and not one.pull_request and one.branch == main.get(one.repository)
+            for one in incidents.list_in(self._db, scope, only_open=True)
+            if not one.pull_request and one.branch == main.get(one.repository)
         ]
         red.sort(key=lambda one: (one.started_at, one.failure_id))
         urls = runs.urls(self._db, [one.failure_id for one in red])
@@ -111,6 +115,11 @@ class Reader:
         asked = urlencode({"lookback_days": window.days})
         yield "All numbers", f"{base}/api/v1/analytics/overview?{asked}"
         yield "Failed builds", f"{base}/api/v1/builds?{urlencode(times | {'result': 'failed'})}"
+
+
+def _wider(window: Window, days: int) -> Window:
+    begin = window.as_of.timestamp - days * DAY_SECONDS
+    return replace(window, days=days, scope=replace(window.scope, created_from=begin))
 
 
 def _window(snapshot: Snapshot, settings: Settings, days: int, until: freshness.AsOf) -> Window:
@@ -140,11 +149,8 @@ def _numbers(found: FullOverview) -> tuple[Number, ...]:
         Number(
             "Success rate", now.tally.success_rate if decisive else None, " %", change("success_rate")
         ),
-        Number(
-            "Average duration", _minutes(now.tally.mean_seconds), " min",
-            change("average_duration_minutes"),
-        ),
-        Number("Time to recovery", _minutes(now.recovery.mean), " min", change("mttr_minutes")),
+        _time("Average duration", now.tally.mean_seconds, change("average_duration_minutes")),
+        _time("Time to recovery", now.recovery.mean, change("mttr_minutes")),
     ]  # fmt: skip
     if keys.deployments:
         numbers.append(Number("Deployments", keys.deployments, decimals=0))
@@ -154,5 +160,9 @@ def _numbers(found: FullOverview) -> tuple[Number, ...]:
     return tuple(numbers)
 
 
-def _minutes(seconds: float | None) -> float | None:
-    return None if seconds is None else seconds / 60
+def _time(name: str, seconds: float | None, change_minutes: float | None) -> Number:
+    """Return a time in minutes, or in hours where they are many."""
+    if seconds is None:
+        return Number(name, None)
+    length, unit = (60, " h") if seconds >= LONG_SECONDS else (1, " min")
+    return Number(name, seconds / 60 / length, unit, None if change_minutes is None else change_minutes / length)

@@ -4,7 +4,8 @@ from pipemon.analytics.definition import Definition
 
 ATTEMPTS = "Job attempts of the runs created in the window."
 PLATFORM = (
-    "failed jobs without a failed step of their own: the runner was lost or never came, or GitHub's set-up steps failed"
+    "failed jobs without a failed step of their own (the runner was lost or never came, or GitHub's set-up failed), "
+    "and those whose log tells of the machine: a full disk, a limit, a runner that was taken away"
 )
 
 NEWEST = "Jobs that ran in the latest attempts of the window's newest 500 decisive builds."
@@ -68,8 +69,8 @@ OF_JOBS = (
         "jobs",
         PLATFORM,
         "Jobs of the runs created in the window.",
-        "Jobs that failed with a runner and of which no steps are known. What only a log would tell.",
-        "jobs and their steps",
+        "Jobs that failed with a runner and of which neither steps nor log are known.",
+        "jobs, their steps, logs of failed jobs",
     ),
     Definition(
         "queue.job",

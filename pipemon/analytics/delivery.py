@@ -22,8 +22,9 @@ class Past:
     """One finished deployment. Unix seconds.
 
     `commits` are those since what was live before, as JSON lists of a domain Commit's fields: thousands are looked
-    through, and few are read. None: not readable. `started` is false where it was refused before anything ran;
-    `overruled`: a person has said its kind; `undoes` is the deployment that a rollback or a revert blames.
+    through, and few are read. None: not readable, or not read yet (`unread`). `started` is false where it was refused
+    before anything ran; `overruled`: a person has said its kind; `undoes` is the deployment that a rollback or a revert
+    blames.
     """
 
     id: int
@@ -37,6 +38,7 @@ class Past:
     undoes: int | None = None
     commits: str | None = None
     message: str = ""
+    unread: bool = False
 
     @property
     def at(self) -> int:
@@ -223,7 +225,9 @@ def _lead_times(inside: Sequence[Past]) -> tuple[tuple[int, ...], dict[str, int]
 def _why_no_lead(one: Past) -> str | None:
     if one.kind != "change":
         return "rollback" if one.kind in UNDOES else one.kind
-    return "range_not_readable" if one.commits is None else None
+    if one.commits is None:
+        return "range_not_read_yet" if one.unread else "range_not_readable"
+    return None
 
 
 def _own_commits(one: Past) -> tuple[Commit, ...]:

@@ -13,9 +13,10 @@ from pipemon.queries.aside import aside
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.history import Gap
 from pipemon.queries.past import Line, lines
+from pipemon.queries.scope import Query, in_repositories
 from pipemon.queries.window import DAY_SECONDS, Basis, Coverage, Exclusion, Window, coverage
 from pipemon.store.engine import Database
-from pipemon.store.schema_deployments import deployment_reads
+from pipemon.store.schema_deployments import deployment_reads, deployments
 
 MOST_FAILURES = 100
 
@@ -196,6 +197,21 @@ def _covered(db: Database, window: Window, delivers: Delivers, using: frozenset[
         begin = end if filled_at is None else filled_at - back if back else 0
         if error is None and begin > window.from_at:
             gaps.append(Gap(name, window.from_at, min(begin, end)))
+    gaps += [Gap(names[key], max(first, window.from_at), last + 1) for key, first, last in _unread(db, window)]
     if others := {key: name for key, name in names.items() if key not in using}:
         gaps += coverage(db, replace(window, scope=replace(window.scope, repositories=others))).gaps
     return Coverage(not gaps, tuple(gaps))
+
+
+def _unread(db: Database, window: Window) -> list[tuple[int, int, int]]:
+    """Return per repository the first and the last deployment of the window whose statuses were not read yet."""
+    table = deployments.c
+    query: Query = (
+        sa.select(table.repository_id, sa.func.min(table.created_at), sa.func.max(table.created_at))
+        .where(in_repositories(table.repository_id, window.scope.repositories))
+        .where(table.source == "github", table.statuses_of.is_(None))
+        .where(table.created_at >= window.from_at, table.created_at < window.as_of.timestamp)
+        .group_by(table.repository_id)
+        .order_by(table.repository_id)
+    )
+    return [(key, first, last) for key, first, last in db.heavy(query)]

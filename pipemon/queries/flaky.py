@@ -13,6 +13,7 @@ from pipemon.queries.scope import Condition, Query, Scope, where
 from pipemon.queries.window import Basis, Exclusion, Window, coverage
 from pipemon.store.engine import Database
 from pipemon.store.schema import jobs, runs, workflows
+from pipemon.store.schema_failures import failures
 
 MOST_JOBS = 100
 MOST_COMMITS = 5
@@ -30,9 +31,12 @@ _SET_UP_FAILED = sa.or_(*(_says(f'"{name}","completed","{end}",') for name in SE
 _NO_STEPS_KNOWN: Condition = sa.and_(jobs.c.steps == "[]", sa.func.coalesce(jobs.c.runner_name, "") != "")
 
 # A job that failed without a failed step of its own: its runner was lost, never came, or could not be set up.
-OF_PLATFORM: Condition = sa.and_(
+_WITHOUT_ITS_FAULT: Condition = sa.and_(
     jobs.c.conclusion == "failure", sa.not_(_NO_STEPS_KNOWN), sa.or_(sa.not_(_A_STEP_FAILED), _SET_UP_FAILED)
 )
+# What its log says: the disk is full, a limit is reached, the machine was taken away.
+_BY_ITS_LOG: Condition = sa.exists().where(failures.c.job_id == jobs.c.id, failures.c.platform)
+OF_PLATFORM: Condition = sa.and_(jobs.c.conclusion.in_(sorted(FAILED)), sa.or_(_WITHOUT_ITS_FAULT, _BY_ITS_LOG))
 HAS_SUCCEEDED: Condition = jobs.c.conclusion == "success"
 HAS_FAILED: Condition = sa.and_(jobs.c.conclusion.in_(sorted(FAILED)), sa.not_(OF_PLATFORM))
 

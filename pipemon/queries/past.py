@@ -91,6 +91,7 @@ def _past(row: tuple[Any, ...]) -> Past:
         undoes=undone if kind in UNDOES else None,
         commits=(commits or "[]") if comparison in READABLE else None,
         message=message or "",
+        unread=comparison is None,
     )  # fmt: skip
 
 

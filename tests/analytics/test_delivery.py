@@ -132,6 +132,7 @@ def test_lead_time_is_per_commit_without_merges() -> None:
         a_past(1, "a", kind="first", commits=(commit("a"),)),
         a_past(2, "b", commits=own),
         a_past(3, "e", commits=None),
+        a_past(8, "8", commits=None, unread=True),
         a_past(4, "f", commits=(commit("f", is_merge=True),)),
         a_past(5, "a", kind="rollback", commits=(commit("x"),), undoes=2),
         a_past(6, "g", kind="revert", commits=(commit("x"),)),
@@ -140,7 +141,14 @@ def test_lead_time_is_per_commit_without_merges() -> None:
     found = all_of(history)
     # The clock of who commits may be ahead.
     assert found.lead == (3 * HOUR, 0)
-    assert found.no_lead == {"first": 1, "range_not_readable": 1, "no_commits": 1, "rollback": 2, "redeploy": 1}
+    assert found.no_lead == {
+        "first": 1,
+        "range_not_readable": 1,
+        "range_not_read_yet": 1,
+        "no_commits": 1,
+        "rollback": 2,
+        "redeploy": 1,
+    }
 
 
 def test_the_window_is_half_open_and_knows_nothing_of_what_comes_after_it() -> None:

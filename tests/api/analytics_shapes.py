@@ -114,7 +114,7 @@ FAILURES = FRAME | {
         {"repository": str, "workflow": str, "job": str, "name": str, "failures": int, "last_build_id": int,
          "builds_url": str}
     ],
-    "flaky_jobs": [FLAKY_JOB], "signatures": [SIGNATURE],
+    "flaky_jobs": ([FLAKY_JOB], None), "unavailable": dict, "signatures": [SIGNATURE],
 }  # fmt: skip
 MARK = {"build_id": int, "run_number": int, "commit_sha": TEXT, "created_at": "time", "url": TEXT}
 REGRESSION = {
@@ -146,9 +146,10 @@ COMPARISON = FRAME | {
             "workflow_name": str, "workflow_id": int, "repository": str, "total_runs": int, "success_rate": float,
             "average_duration_minutes": float, "successful_runs": int, "failed_runs": int,
             "p95_duration_minutes": NUMBER, "queue_minutes": NUMBER, "builds_url": str,
-            "billable_minutes": int, "estimated_cost": float,
+            "billable_minutes": WHOLE, "estimated_cost": NUMBER,
         }
     ],
+    "unavailable": dict,
 }  # fmt: skip
 ANALYTICS: dict[str, dict[str, Any]] = {
     "/api/v1/analytics/definitions": DEFINITIONS,

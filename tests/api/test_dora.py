@@ -30,7 +30,11 @@ def told(api: Api) -> Api:
     ]
     made.append(a_deployment("success", id=9, environment="staging", created_at=T0 - DAY))
     commits = (Commit("c" * 40, T0 - 6 * DAY, "Mend"), Commit("f" * 40, T0 - 7 * DAY, "Merge", None, True))
-    told = Deployed(tuple(made), comparisons={3: Comparison("b" * 40, "ahead", 2, 0, commits)})
+    told = Deployed(
+        tuple(made),
+        {one.id: one.updated_at for one in made},
+        comparisons={3: Comparison("b" * 40, "ahead", 2, 0, commits)},
+    )
     api.db.transact(lambda conn: apply(conn, Batch(1, 0, deployed=told), T0))
     api.db.transact(lambda conn: deployments.record_read(conn, 1, T0, True))
     a_run(api.db)
@@ -58,7 +62,7 @@ def test_dora(told: Api) -> None:
     ]
     assert [one["deployment_id"] for one in production["open_failures"]] == [6]
     assert production["kinds"] == {"first": 1, "change": 4, "rollback": 1}
-    assert production["without_lead_time"] == {"first": 1, "range_not_readable": 2, "rollback": 1}
+    assert production["without_lead_time"] == {"first": 1, "range_not_read_yet": 2, "rollback": 1}
     assert told.get(production["deployments_url"])["total_count"] == 6
 
 
@@ -95,7 +99,7 @@ def test_the_overview_has_the_keys_of_production(told: Api) -> None:
 
 def test_the_keys_move_against_the_window_before(told: Api) -> None:
     before = a_deployment("success", id=20, sha="f" * 40, created_at=T0 - 9 * DAY)
-    told.db.transact(lambda conn: apply(conn, Batch(1, 0, deployed=Deployed((before,))), T0))
+    told.db.transact(lambda conn: apply(conn, Batch(1, 0, deployed=Deployed((before,), {20: before.updated_at})), T0))
     a_run(told.db, created_at=T0 - 8 * DAY)
     bump(told.db)
     change = told.get(f"{DORA}?lookback_days=7")["change"]

@@ -1,6 +1,7 @@
 """The digest: read in ten seconds, told once a period whatever happens, and true to the overview."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
-from pipemon.digesting import Reader, chore_of
+from pipemon.app import create_app
+from pipemon.digesting import Reader, _time, chore_of
 from pipemon.domain.addresses import Allowed
 from pipemon.domain.cron import parse_cron
 from pipemon.domain.secrets import Secret
@@ -64,6 +66,12 @@ def test_the_message_as_a_person_reads_it() -> None:
     # Ten seconds at 240 words a minute.
     shown = json.dumps([numbers, worst], ensure_ascii=False).count(" ")
     assert shown < 60
+
+
+def test_long_times_are_told_in_hours() -> None:
+    assert _time("Time to recovery", 7140, 30).text == "119 min  ▲ 30"
+    assert _time("Time to recovery", 83_538, -1512.6).text == "23.2 h  ▼ 25.2"
+    assert _time("Time to recovery", None, None).text == "–"
 
 
 def test_what_is_quiet_says_so_and_what_is_old_or_not_whole_too() -> None:
@@ -208,6 +216,25 @@ def test_it_says_what_the_overview_says(database: Database, tmp_path: Any) -> No
     assert (alone.builds, alone.links) == (12, ())
 
 
+def test_what_became_slower_within_the_window_is_told_and_what_did_before_is_not(
+    database: Database, tmp_path: Any
+) -> None:
+    a_repository(database, last_success_at=EIGHT + DAY, due_by=EIGHT + 2 * DAY)
+    a_workflow(database, 7, "CI")
+    for number in range(60):
+        seconds = 600 if number >= 45 else 100
+        at = EIGHT - DAY + (number - 42) * 3600
+        a_run(database, id=number + 1, run_number=number, created_at=at, duration_seconds=seconds)
+
+    def texts(at: int) -> list[str]:
+        return [
+            thing.text for thing in Reader(make_settings(tmp_path), database, lambda: snapshot(database))(1, at).things
+        ]
+
+    assert texts(EIGHT) == ["CI of acme/shop-1: duration +500 seconds since run 45"]
+    assert texts(EIGHT + DAY) == []
+
+
 def test_what_was_not_read_is_said(database: Database, tmp_path: Any) -> None:
     a_repository(database, last_success_at=EIGHT - 7200, due_by=EIGHT - 7000)
     found = Reader(make_settings(tmp_path), database, lambda: snapshot(database))(1, EIGHT)
@@ -232,6 +259,14 @@ def test_from_the_clock_to_the_inbox(database: Database, inbox: Inbox, tmp_path:
         "🟠 CI, last 7 days: 83.3 % of 12 builds succeeded",
     ]
     assert "has been red for 9 h" in inbox.texts[0]
+
+
+def test_the_service_looks_for_digests(tmp_path: Any, sqlite_template: Any) -> None:
+    settings = make_settings(tmp_path, slack_analytics_webhook_url=Secret("https://hooks.slack.com/services/T/B/x"))
+    shutil.copy(sqlite_template, settings.database_url.removeprefix("sqlite:///"))
+    app = create_app(settings)
+    (chore,) = [one for one in app.extensions["pipemon.background"]._work.chores if one.name == "digest"]
+    assert chore.work() == 0  # a fresh install waits for the next one
 
 
 def test_digests_that_are_off(database: Database, tmp_path: Any) -> None:

@@ -22,7 +22,8 @@ LATE = T0 + 10_000
 
 def store(db: Database, *told: Any, repository_id: int = 1, **comparisons: Comparison) -> None:
     found = {int(name.removeprefix("of_")): one for name, one in comparisons.items()}
-    batch = Batch(repository_id, 0, deployed=Deployed(told, comparisons=found))
+    read = {one.id: one.updated_at for one in told}
+    batch = Batch(repository_id, 0, deployed=Deployed(told, read, comparisons=found))
     db.transact(lambda conn: apply(conn, batch, T0))
 
 
@@ -168,3 +169,8 @@ def test_coverage_says_how_far_back_deployments_were_read(database: Database) ->
     assert gaps() == [("acme/shop-2", begin, T0)]
     assert gaps(5) == [("acme/shop-1", begin, T0 - 5 * DAY_SECONDS), ("acme/shop-2", begin, T0)]
     assert gaps(0) == [("acme/shop-2", begin, T0)]
+    database.transact(lambda conn: deployments.record_read(conn, 2, T0, True))
+    assert gaps() == []
+    new = tuple(a_deployment(id=n, created_at=T0 - n) for n in (5, 7, 10 * DAY_SECONDS))
+    database.transact(lambda conn: apply(conn, Batch(1, 0, deployed=Deployed(new)), T0))
+    assert gaps() == [("acme/shop-1", T0 - 7, T0 - 4)]

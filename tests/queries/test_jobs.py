@@ -19,7 +19,7 @@ from tests.builders import T0
 from tests.queries.conftest import NOW, everything
 from tests.queries.test_analytics import slow_percentile
 from tests.queries.worlds import FAILED, World, make_world
-from tests.rows import a_job, a_repository, a_run, put
+from tests.rows import a_failure, a_job, a_repository, a_run, put
 
 Row = dict[str, Any]
 SEEDS = range(3)
@@ -119,6 +119,17 @@ def test_flakiness_equals_the_slow_way(database: Database, seed: int) -> None:
         assert {commit.sha for commit in one.commits} == both
         assert one.low <= one.flake_rate <= one.high
     assert [one.low for one in found.jobs] == sorted((one.low for one in found.jobs), reverse=True)
+
+
+def test_what_the_log_says_of_the_machine_is_no_flakiness(database: Database) -> None:
+    a_repository(database)
+    for number, (end, platform) in enumerate((("failure", True), ("success", False), ("timed_out", True)), start=1):
+        run = a_run(database, id=number, sha="a" * 40, conclusion=end)
+        job = a_job(database, run, conclusion=end, steps=STEPS["own"])
+        if end != "success":
+            a_failure(database, run, job, platform=platform)
+    found = flaky.flakiness(database, window_of(database))
+    assert (found.basis.n, found.flaky, found.platform) == (1, 0, 2)
 
 
 def test_a_flaky_commit_names_a_run_of_each_kind(database: Database) -> None:

@@ -103,3 +103,23 @@ def test_other_filters_hold(database: Database) -> None:
     fill(database)
     for filters in ({"branch": "other"}, {"workflow": "None"}, {"exclude_workflows": ("ci",)}):
         assert regressions.regressions(database, window_of(database, **filters)).basis.n == 0
+
+
+def test_jobs_that_a_rerun_copied_shift_nothing(database: Database) -> None:
+    a_repository(database)
+    a_workflow(database, 7, "CI")
+    fill(database, shift_at=999)
+    copies = []
+    for number in range(1, 121):
+        created_at = T0 - 20 * DAY_SECONDS + number * 3600
+        own = number <= 60
+        began = created_at + 4 if own else created_at - 9000
+        copies.append(
+            {
+                "id": 8_000_000 + number, "run_id": 1000 + number, "run_attempt": 1, "repository_id": 1,
+                "name": "copied", "status": "completed", "conclusion": "success", "created_at": created_at,
+                "started_at": began, "completed_at": began + (100 if own else 300), "labels": "[]", "steps": "[]",
+            }
+        )  # fmt: skip
+    put(database, jobs, *copies)
+    assert regressions.regressions(database, window_of(database)).regressions == ()

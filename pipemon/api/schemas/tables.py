@@ -6,7 +6,7 @@ from pipemon.api.schemas.analytics import Point
 from pipemon.api.schemas.base import Answer
 from pipemon.api.schemas.failures import SignatureGroup
 from pipemon.api.schemas.fields import HERE, MAYBE, Cut, Minutes, Moment
-from pipemon.api.schemas.jobs import Dollars, FlakyJob
+from pipemon.api.schemas.jobs import FlakyJob
 from pipemon.api.schemas.regressions import Regression
 from pipemon.api.schemas.window import BuildsUrl, Definitions, WindowAnswer
 
@@ -121,7 +121,8 @@ class Failures(WindowAnswer):
     tz = fields.String(attribute="basis.window.zone.key", **HERE)
     signatures = fields.List(fields.Nested(SignatureGroup), **HERE)
     failing_steps = fields.List(fields.Nested(FailingStep), attribute="steps", **HERE)
-    flaky_jobs = fields.List(fields.Nested(FlakyJob), attribute="flaky", **HERE)
+    flaky_jobs = fields.List(fields.Nested(FlakyJob), attribute="flaky", **MAYBE)
+    unavailable = fields.Dict(keys=fields.String(), values=fields.String(), **HERE)
     definitions = Definitions(
         total_failures="builds.failed",
         failure_rate="rate.failure",
@@ -214,12 +215,13 @@ class Workflow(Answer):
     p95_duration_minutes = Minutes(attribute="p95_seconds", **MAYBE)
     queue_minutes = Minutes(attribute="queue_seconds", **MAYBE)
     builds_url = BuildsUrl(attribute="scope", **HERE)
-    billable_minutes = fields.Integer(attribute="spent.billable", **HERE)
-    estimated_cost = Dollars(attribute="spent.dollars", **HERE)
+    billable_minutes = fields.Integer(attribute="billable", **MAYBE)
+    estimated_cost = fields.Float(attribute="cost", **MAYBE)
 
 
 class Comparison(WindowAnswer):
     workflows = fields.List(fields.Nested(Workflow), **HERE)
+    unavailable = fields.Dict(keys=fields.String(), values=fields.String(), **HERE)
     definitions = Definitions(
         total_runs="builds.total",
         success_rate="rate.success",
