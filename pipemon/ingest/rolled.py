@@ -1,11 +1,11 @@
-"""What a batch moves besides the runs: the red streaks, in the same transaction."""
+"""What a batch moves besides the runs: the red streaks, and which sums still hold, in the same transaction."""
 
 from collections.abc import Iterator, Mapping, Set
 
 from sqlalchemy import Connection
 
 from pipemon.domain.runs import DECISIVE, Attempt, Run
-from pipemon.store import incidents
+from pipemon.store import incidents, rollups
 
 Runs = Mapping[int, Run]
 Attempts = Mapping[tuple[int, int], Attempt]
@@ -17,6 +17,9 @@ def follow(
     """Bring what is derived from the runs up to them, once they are written. `marked`: tombstones came or went."""
     again = [now[0][run_id] for run_id in marked & now[0].keys()]
     incidents.follow(conn, repository_id, [*_moved(was, now), *again])
+    changed = {key[0] for key, attempt in now[1].items() if was[1].get(key) != attempt} | (marked & now[0].keys())
+    changed |= {run_id for run_id, run in now[0].items() if was[0].get(run_id) != run}
+    rollups.touch(conn, [runs[run_id].created_at for runs in (was[0], now[0]) for run_id in changed & runs.keys()])
 
 
 def _moved(was: tuple[Runs, Attempts], now: tuple[Runs, Attempts]) -> Iterator[Run]:

@@ -2,18 +2,14 @@
 
 from dataclasses import asdict, dataclass
 
-import sqlalchemy as sa
-
 from pipemon.analytics.incidents import Recovery
 from pipemon.analytics.trends import Group, Point, base_seconds, gather
-from pipemon.queries import incidents
+from pipemon.queries import incidents, rolled
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.incidents import Incident
-from pipemon.queries.runs import AUTHOR
-from pipemon.queries.scope import COMPLETED, Query, Scope, where
+from pipemon.queries.scope import Scope
 from pipemon.queries.window import Basis, Tally, Window, basis, coverage, read_groups, tally
 from pipemon.store.engine import Database
-from pipemon.store.schema import attempts, runs
 
 MOST_LISTED = 1000
 
@@ -159,8 +155,8 @@ def overview(db: Database, window: Window) -> Overview:
         basis=found,
         now=_numbers(db, window, tally(groups), found.coverage.complete),
         before=_previous_numbers(db, window.previous()),
-        most_active_branch=_most_frequent(db, window.scope, runs.c.branch),
-        most_active_author=_most_frequent(db, window.scope, AUTHOR),
+        most_active_branch=_most_frequent(db, window.scope, "branch"),
+        most_active_author=_most_frequent(db, window.scope, "author"),
         as_of=window.as_of,
     )
 
@@ -191,23 +187,12 @@ def _previous_numbers(db: Database, window: Window) -> Numbers:
 
 def _first_attempts(db: Database, scope: Scope) -> Tally:
     """Return how the first attempts of the window's runs ended; one that was never seen is left out."""
-    query: Query = sa.select(runs.c.conclusion, sa.func.count()).where(COMPLETED, *where(scope))
-    once = query.where(runs.c.run_attempt == 1).group_by(runs.c.conclusion)
-    again = (
-        sa.select(attempts.c.conclusion, sa.func.count())
-        .join_from(runs, attempts, sa.and_(attempts.c.run_id == runs.c.id, attempts.c.run_attempt == 1))
-        .where(runs.c.run_attempt > 1, COMPLETED, *where(scope))
-        .group_by(attempts.c.conclusion)
-    )
-    return tally([Group(0, end, count) for found in (once, again) for end, count in db.heavy(found)])
+    return tally([Group(0, one.item or None, one.n) for one in rolled.read(db, scope, "first")])
 
 
-def _most_frequent(db: Database, scope: Scope, column: sa.ColumnElement[str]) -> str | None:
-    query: Query = (
-        sa.select(column, sa.func.count()).where(COMPLETED, column.is_not(None), *where(scope)).group_by(column)
-    )
-    rows = db.heavy(query.order_by(sa.func.count().desc(), column).limit(1))
-    return str(rows[0][0]) if rows else None
+def _most_frequent(db: Database, scope: Scope, kind: str) -> str | None:
+    found = rolled.read(db, scope, kind)
+    return min(found, key=lambda one: (-one.n, one.item)).item if found else None
 
 
 def recovery(db: Database, window: Window) -> Recoveries:

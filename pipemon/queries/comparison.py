@@ -5,10 +5,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pipemon.analytics.trends import Group
+from pipemon.queries import rolled
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.scope import COMPLETED, IS_DECISIVE, Query, Scope, where
-from pipemon.queries.window import Basis, Tally, Window, basis, tally
+from pipemon.queries.window import Basis, Tally, Window, basis, read_groups
 from pipemon.store.engine import Database
 from pipemon.store.schema import runs, workflows
 
@@ -38,13 +38,7 @@ class Comparison:
 def comparison(db: Database, window: Window) -> Comparison:
     """Return the workflows of the window side by side; a workflow is its id, whatever it was called when."""
     names = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
-    keys = (runs.c.repository_id, runs.c.workflow_id, runs.c.conclusion)
-    sums = (sa.func.count(), sa.func.count(runs.c.duration_seconds), sa.func.sum(runs.c.duration_seconds))
-    query: Query = sa.select(*keys, *sums).where(COMPLETED, *where(window.scope)).group_by(*keys)
-    found: dict[tuple[int, int], list[Group]] = {}
-    for repository_id, workflow_id, end, count, timed, seconds in db.heavy(query):
-        group = Group(0, end, count, timed, int(seconds or 0))
-        found.setdefault((repository_id, workflow_id), []).append(group)
+    found = {tuple(map(int, one.item.split("/"))): one for one in rolled.read(db, window.scope, "workflow")}
     p95 = _percentiles(db, window.scope, runs.c.duration_seconds, 0.95)
     queue = _percentiles(db, window.scope, runs.c.queue_seconds, 0.5)
     rows = [
@@ -52,16 +46,15 @@ def comparison(db: Database, window: Window) -> Comparison:
             id=key,
             name=names.get(key, str(key)),
             repository=window.scope.repositories[repository_id],
-            tally=tally(groups),
+            tally=Tally(one.n, one.good, one.bad, one.timed, one.seconds),
             p95_seconds=p95.get(key),
             queue_seconds=queue.get(key),
             scope=replace(window.scope, workflow=str(key)),
         )
-        for (repository_id, key), groups in found.items()
+        for (repository_id, key), one in found.items()
     ]
     rows.sort(key=lambda row: (-row.tally.total, row.name, row.id))
-    whole = [group for groups in found.values() for group in groups]
-    return Comparison(basis(db, window, whole), tuple(rows), window.as_of)
+    return Comparison(basis(db, window, read_groups(db, window.scope)), tuple(rows), window.as_of)
 
 
 def _percentiles(db: Database, scope: Scope, column: sa.ColumnElement[int], fraction: float) -> dict[int, float]:

@@ -5,18 +5,22 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pipemon.analytics.stats import Summary, rate, summarize
+from pipemon.analytics.stats import Bucket, Summary, rate, summarize, summarize_buckets
 from pipemon.analytics.trends import Point, base_seconds, gather
 from pipemon.domain.runs import FAILED
 from pipemon.queries import failures as reasons
+from pipemon.queries import rolled
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.runs import AUTHOR
-from pipemon.queries.scope import COMPLETED, HAS_FAILED, IS_DECISIVE, SUCCEEDED, Query, Scope, where
+from pipemon.queries.scope import COMPLETED, HAS_FAILED, IS_DECISIVE, Query, Scope, where
 from pipemon.queries.window import Basis, Tally, Window, basis, read_groups, tally
 from pipemon.store.engine import Database
 from pipemon.store.schema import jobs, runs, workflows
 
 MOST_ROWS = 10
+# Over a longer window medians and percentiles are of buckets.
+MOST_EXACT_DAYS = 90
+SECONDS = {"duration": runs.c.duration_seconds, "queue": runs.c.queue_seconds}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +102,8 @@ def failures(db: Database, window: Window) -> Failures:
     return Failures(
         basis=basis(db, window, groups),
         tally=tally(groups),
-        by_branch=_shares(db, window.scope, runs.c.branch, "branch"),
-        by_author=_shares(db, window.scope, AUTHOR, None),
+        by_branch=_shares(db, window.scope, "branch"),
+        by_author=_shares(db, window.scope, "author"),
         recent=_marks(db, window.scope, HAS_FAILED, runs.c.completed_at),
         trend=tuple(Point(at, one.failure_rate, one.decisive) for at, one in zip(starts, periods, strict=True)),
         jobs=_failing_jobs(db, window.scope),
@@ -116,12 +120,20 @@ def performance(db: Database, window: Window) -> Performance:
     points = (Point(at, round((p.mean_seconds or 0) / 60, 2), p.timed) for at, p in zip(starts, periods, strict=True))
     return Performance(
         basis=basis(db, window, groups),
-        durations=summarize(_counted(db, window.scope, runs.c.duration_seconds)),
-        queue=summarize(_counted(db, window.scope, runs.c.queue_seconds)),
+        durations=_summary(db, window, "duration"),
+        queue=_summary(db, window, "queue"),
         trend=tuple(points),
         slowest=_marks(db, window.scope, IS_DECISIVE, runs.c.duration_seconds),
         as_of=window.as_of,
     )
+
+
+def _summary(db: Database, window: Window, kind: str) -> Summary:
+    """Return what can be said of the decisive runs' seconds: exact up to 90 days, else within 0.8 %."""
+    if window.days <= MOST_EXACT_DAYS:
+        return summarize(_counted(db, window.scope, SECONDS[kind]))
+    found = rolled.read(db, window.scope, kind)
+    return summarize_buckets([Bucket(int(one.item), one.n, one.seconds, one.low or 0, one.high or 0) for one in found])
 
 
 def _counted(db: Database, scope: Scope, column: sa.ColumnElement[int]) -> list[tuple[float, int]]:
@@ -130,14 +142,12 @@ def _counted(db: Database, scope: Scope, column: sa.ColumnElement[int]) -> list[
     return [(value, count) for value, count in db.heavy(query.group_by(column))]
 
 
-def _shares(db: Database, scope: Scope, column: sa.ColumnElement[Any], filtered: str | None) -> tuple[Share, ...]:
+def _shares(db: Database, scope: Scope, kind: str) -> tuple[Share, ...]:
     """Return the ten with the most failures; nobody without one is among them."""
-    good, bad = sa.func.sum(sa.case((SUCCEEDED, 1), else_=0)), sa.func.sum(sa.case((HAS_FAILED, 1), else_=0))
-    query: Query = sa.select(column, sa.func.count(), good, bad).where(COMPLETED, column.is_not(None), *where(scope))
-    query = query.group_by(column).having(bad > 0).order_by(bad.desc(), column).limit(MOST_ROWS)
+    red = sorted((one for one in rolled.read(db, scope, kind) if one.bad), key=lambda one: (-one.bad, one.item))
     return tuple(
-        Share(name, total, int(ok), int(red), replace(scope, **{filtered: name}) if filtered else None)
-        for name, total, ok, red in db.heavy(query)
+        Share(one.item, one.n, one.good, one.bad, replace(scope, branch=one.item) if kind == "branch" else None)
+        for one in red[:MOST_ROWS]
     )
 
 

@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from pipemon.analytics.stats import rate
 from pipemon.analytics.trends import Group, period_starts
 from pipemon.domain.runs import FAILED, is_decisive
-from pipemon.queries import history
+from pipemon.queries import history, rolled
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.history import Gap
-from pipemon.queries.scope import COMPLETED, IS_DECISIVE, OF_PULL_REQUEST, Query, Scope, where
+from pipemon.queries.scope import COMPLETED, Scope, where
 from pipemon.store.engine import Database
 from pipemon.store.schema import runs
 
@@ -122,13 +122,8 @@ def tally(groups: Sequence[Group]) -> Tally:
 
 def read_groups(db: Database, scope: Scope, base: int | None = None) -> list[Group]:
     """Return the completed runs of the scope by how they ended, and by stretches of `base` seconds."""
-    # Written out, not bound: PostgreSQL must see that it is the same in SELECT and GROUP BY.
-    start = runs.c.created_at // sa.literal_column(str(base)) if base else sa.literal_column("0")
-    timed, seconds = sa.func.count(runs.c.duration_seconds), sa.func.sum(runs.c.duration_seconds)
-    query: Query = sa.select(start, runs.c.conclusion, sa.func.count(), timed, seconds).where(COMPLETED, *where(scope))
-    keys = [start, runs.c.conclusion] if base else [runs.c.conclusion]
-    rows = db.heavy(query.group_by(*keys))
-    return [Group(at * (base or 0), end, count, known, int(total or 0)) for at, end, count, known, total in rows]
+    found = rolled.read(db, scope, "end", base)
+    return [Group(one.start, one.item or None, one.n, one.timed, one.seconds) for one in found]
 
 
 def basis(db: Database, window: Window, groups: Sequence[Group]) -> Basis:
@@ -141,7 +136,8 @@ def basis(db: Database, window: Window, groups: Sequence[Group]) -> Basis:
             other[reason] = other.get(reason, 0) + group.count
     other |= {"unfinished": _unfinished(db, window.scope), "duration_unknown": whole.decisive - whole.timed}
     if not window.scope.pull_requests:
-        other["pull_request"] = _of_pull_requests(db, window.scope)
+        both = tally(read_groups(db, replace(window.scope, pull_requests=True)))
+        other["pull_request"] = both.decisive - whole.decisive
     excluded = tuple(Exclusion(reason, count) for reason, count in sorted(other.items()) if count)
     return Basis(window, whole.decisive, excluded, coverage(db, window))
 
@@ -154,10 +150,4 @@ def coverage(db: Database, window: Window) -> Coverage:
 
 def _unfinished(db: Database, scope: Scope) -> int:
     query = sa.select(sa.func.count()).select_from(runs).where(sa.not_(COMPLETED), *where(scope))
-    return int(db.heavy(query)[0][0])
-
-
-def _of_pull_requests(db: Database, scope: Scope) -> int:
-    both = replace(scope, pull_requests=True)
-    query = sa.select(sa.func.count()).select_from(runs).where(COMPLETED, IS_DECISIVE, OF_PULL_REQUEST, *where(both))
     return int(db.heavy(query)[0][0])

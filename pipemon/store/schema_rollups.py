@@ -29,3 +29,36 @@ incidents = sa.Table(
     sa.Index("ix_incidents_recovered", "recovered_at", "opened_at", "repository_id", "workflow_id", "branch"),
     sa.Index("ix_incidents_opened", "opened_at", "recovered_at", "run_id"),
 )
+
+# Sums over all completed runs of a stretch of time, by `kind` and `item`: written when it has come to rest, read only
+# while its row in `rolled` says that nothing has changed since.
+rollups = sa.Table(
+    "rollups",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("level", sa.Integer, primary_key=True, autoincrement=False),  # its length in seconds
+    sa.Column("bucket", sa.Integer, primary_key=True, autoincrement=False),  # created_at // level
+    sa.Column("item", sa.Text, primary_key=True),
+    sa.Column("pull_request", sa.Boolean, primary_key=True),
+    sa.Column("n", sa.Integer, nullable=False),
+    sa.Column("good", sa.Integer, nullable=False),
+    sa.Column("bad", sa.Integer, nullable=False),
+    sa.Column("timed", sa.Integer, nullable=False),
+    sa.Column("seconds", sa.BigInteger, nullable=False),  # of the timed ones together
+    sa.Column("low", sa.Integer),
+    sa.Column("high", sa.Integer),
+    sa.Index("ix_rollups_bucket", "level", "bucket"),
+    sqlite_with_rowid=False,
+)
+
+rolled = sa.Table(
+    "rolled",
+    metadata,
+    sa.Column("level", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("bucket", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("touched", sa.BigInteger, nullable=False),  # moves in the transaction that changes a run of it
+    sa.Column(
+        "sealed", sa.BigInteger
+    ),  # `touched` as it was when its rollups were made: they hold while both are equal
+    sa.Column("basis", sa.Text, nullable=False),  # which repositories are in it, and which workflows are not
+)

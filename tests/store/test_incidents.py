@@ -209,6 +209,10 @@ def test_an_upgrade_fills_the_table_from_what_is_stored(database: Database) -> N
         for statement in (
             "DROP TABLE incidents",
             "DROP INDEX ix_runs_line",
+            "DROP INDEX ix_runs_window",
+            "CREATE INDEX ix_runs_created ON runs (created_at)",
+            "DROP TABLE rollups",
+            "DROP TABLE rolled",
             "UPDATE alembic_version SET version_num = '0011'",
         ):
             conn.exec_driver_sql(statement)

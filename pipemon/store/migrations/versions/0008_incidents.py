@@ -1,4 +1,4 @@
-"""A table of red streaks, filled from the attempts that are stored."""
+"""A table of red streaks, filled from the attempts that are stored; sums over days, which the service fills."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,6 +7,8 @@ revision = "0008"
 down_revision = "0011"
 
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+WINDOW = ["created_at", "repository_id", "deleted_at", "status", "conclusion", "duration_seconds", "queue_seconds"]
+WINDOW += ["event", "workflow_id", "branch", "run_attempt", "author", "actor"]
 LINE = "PARTITION BY repository_id, workflow_id, branch, pull_request"
 ORDER = f"{LINE} ORDER BY run_number, run_attempt, run_id"
 FILL = f"""
@@ -67,3 +69,32 @@ def upgrade() -> None:
     op.create_index("ix_incidents_recovered", "incidents", covering)
     op.create_index("ix_incidents_opened", "incidents", ["opened_at", "recovered_at", "run_id"])
     op.create_index("ix_runs_line", "runs", ["workflow_id", "branch", "run_number"])
+    op.create_table(
+        "rollups",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("level", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("bucket", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("item", sa.Text(), nullable=False),
+        sa.Column("pull_request", sa.Boolean(), nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("good", sa.Integer(), nullable=False),
+        sa.Column("bad", sa.Integer(), nullable=False),
+        sa.Column("timed", sa.Integer(), nullable=False),
+        sa.Column("seconds", sa.BigInteger(), nullable=False),
+        sa.Column("low", sa.Integer()),
+        sa.Column("high", sa.Integer()),
+        sa.PrimaryKeyConstraint("kind", "level", "bucket", "item", "pull_request", name=op.f("pk_rollups")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_rollups_bucket", "rollups", ["level", "bucket"])
+    op.create_table(
+        "rolled",
+        sa.Column("level", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("bucket", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("touched", sa.BigInteger(), nullable=False),
+        sa.Column("sealed", sa.BigInteger()),
+        sa.Column("basis", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("level", "bucket", name=op.f("pk_rolled")),
+    )
+    op.drop_index("ix_runs_created", "runs")
+    op.create_index("ix_runs_window", "runs", WINDOW)
