@@ -39,6 +39,8 @@ from pipemon.notify.facts import Deploys
 from pipemon.notify.posting import poster
 from pipemon.outbound.client import Outbound
 from pipemon.queries import freshness
+from pipemon.queries.scope import Scope
+from pipemon.queries.sealer import Sealer
 from pipemon.store import repositories, state
 from pipemon.store.engine import Database
 from pipemon.telling import Telling
@@ -68,7 +70,8 @@ def create_app(settings: Settings) -> Flask:
     telling = Telling(db, channels_of(settings, outbound), github.time, settings.notify_max_age_minutes * 60, deploys)
     recipients = {name: channel.recipient for name, channel in telling.channels.items()}
     digest = chore_of(settings, db, snapshots.current, recipients, github.time)
-    chores = [Chore("settle_actions", performer.settle_left, 5), digest]
+    sealer = Sealer(db, lambda: Scope(_snapshot(db).names(), exclude_workflows=settings.exclude_workflows), github.time)
+    chores = [Chore("settle_actions", performer.settle_left, 5), digest, Chore("sum_up", sealer.step, 2)]
     background = Background(
         replace(
             make_work(settings, db, github, snapshots.refresh, chores),

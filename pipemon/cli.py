@@ -19,7 +19,8 @@ from pipemon.github.auth import AppToken, PersonalToken, TokenSource
 from pipemon.github.budget import Gate, Limits
 from pipemon.github.client import GitHub
 from pipemon.github.errors import BadToken, GitHubError, NotFound, PermissionMissing, Unreachable
-from pipemon.ingest.backfill import Progress, progress
+from pipemon.ingest.backfill import progress
+from pipemon.queries.sealer import rebuild
 from pipemon.store import state
 from pipemon.store.engine import Database, DatabaseError
 from pipemon.store.upgrade import check as check_schema
@@ -226,17 +227,15 @@ def backfill() -> None:
     def work(settings: Settings, db: Database) -> None:
         with db.read() as conn:
             rows = progress(conn, settings.backfill_days, int(time.time()))
-        click.echo("\n".join(map(_progress_line, rows)) or "No repository is watched yet: start the service.")
+        click.echo("\n".join(map(str, rows)) or "No repository is watched yet: start the service.")
 
     _with_database(work)
 
 
-def _progress_line(row: Progress) -> str:
-    share = row.read_seconds / row.wanted_seconds if row.wanted_seconds else 1.0
-    days = f"{row.read_seconds / 86400:.1f} of {row.wanted_seconds / 86400:.1f} days"
-    waiting = f", {row.attempts_waiting} attempts without jobs yet" if row.attempts_waiting else ""
-    state = "complete" if row.complete else "whole, with windows that GitHub cuts" if share >= 1 else "under way"
-    return f"{row.repository}: {share:6.1%} ({days}), {state}{waiting}"
+@app.cli.command("rebuild-rollups")
+def rebuild_rollups() -> None:
+    """Make what analytics sums up, and the incidents, anew from the runs; the service may go on meanwhile."""
+    _with_database(lambda settings, db: click.echo(rebuild(db, settings.exclude_workflows, time.time)))
 
 
 @app.cli.command("simulator", context_settings={"ignore_unknown_options": True, "help_option_names": []})

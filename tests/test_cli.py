@@ -9,13 +9,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from click.testing import Result
 
 from config import Settings
 from pipemon.cli import app
 from pipemon.store import repositories
 from pipemon.store.engine import Database
+from pipemon.store.schema_rollups import incidents, rollups
 from pipemon.store.upgrade import check, upgrade
+from tests.builders import T0
+from tests.rows import a_repository, a_run
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., Result]
@@ -137,3 +141,23 @@ def test_check_tells_whether_a_webhook_secret_is_set(run: Run) -> None:
     assert "easy to guess" in line
     assert "canary" not in done.stdout
     assert "easy to guess" not in run("check", GITHUB_WEBHOOK_SECRET="canary-of-good-length").stdout
+
+
+def test_rollups_are_made_anew(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    db = Database(f"sqlite:///{tmp_path}/data/demo.sqlite3")
+    upgrade(db)
+    a_repository(db)
+    a_run(db, conclusion="failure", created_at=T0 - 40 * 86400)
+
+    def rows() -> list[int]:
+        with db.read() as conn:
+            return [len(conn.execute(sa.select(table)).all()) for table in (incidents, rollups)]
+
+    db.transact(lambda conn: conn.execute(sa.delete(incidents)))
+    assert "1 workflows" in run("rebuild-rollups").stdout
+    before = rows()
+    assert min(before) > 0
+    assert run("rebuild-rollups").exit_code == 0
+    assert rows() == before
+    db.close()

@@ -44,6 +44,13 @@ class Progress:
     attempts_waiting: int
     complete: bool
 
+    def __str__(self) -> str:
+        share = self.read_seconds / self.wanted_seconds if self.wanted_seconds else 1.0
+        days = f"{self.read_seconds / 86400:.1f} of {self.wanted_seconds / 86400:.1f} days"
+        waiting = f", {self.attempts_waiting} attempts without jobs yet" if self.attempts_waiting else ""
+        state = "complete" if self.complete else "whole, with windows that GitHub cuts" if share >= 1 else "under way"
+        return f"{self.repository}: {share:6.1%} ({days}), {state}{waiting}"
+
 
 def horizon(now: int, days: int) -> int:
     """Return the moment back to which history is wanted; 0 days: all of it."""

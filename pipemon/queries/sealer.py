@@ -1,15 +1,16 @@
 """Makes the sums over days, and over blocks of thirty, that have come to rest: outside a transaction, stored in one."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from pipemon.queries import facts
+from pipemon.queries import facts, freshness
 from pipemon.queries.rolled import basis_of, conditions, start_of
 from pipemon.queries.scope import Scope
 from pipemon.store import rollups as store
+from pipemon.store import streaks
 from pipemon.store.engine import Database
 from pipemon.store.rollups import BLOCK, DAY, HOUR
 from pipemon.store.schema import runs
@@ -89,3 +90,17 @@ class Sealer:
         names = ("kind", *facts.COLUMNS)
         found = [dict(zip(names, row, strict=True)) for row in self._db.heavy(query.group_by(*keys))]
         return [{**row, "level": BLOCK, "bucket": block} for row in found]
+
+
+def rebuild(db: Database, excluded: Sequence[str], clock: Callable[[], float]) -> str:
+    """Make incidents and sums anew from the runs, in slices; return what was done, in words."""
+    with db.read() as conn:
+        workflows, watched = streaks.list_workflows(conn), freshness.read(conn).names()
+    for workflow_id in workflows:
+        db.transact(lambda conn, workflow_id=workflow_id: streaks.rebuild(conn, workflow_id))  # type: ignore[misc]
+    db.transact(store.forget)
+    sealer = Sealer(db, lambda: Scope(watched, exclude_workflows=excluded), clock)
+    buckets = 0
+    while found := sealer.step():
+        buckets += found
+    return f"Made anew: the incidents of {len(workflows)} workflows, and the sums of {buckets} stretches of time."

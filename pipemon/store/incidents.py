@@ -121,7 +121,8 @@ def _begin(conn: Connection, line: Line, number: int) -> tuple[_Walk, int]:
     if row is None or (row.recovered_number is not None and row.recovered_number < number):
         return _Walk(line, [], before=_before(conn, line, number)), number
     if row.last_number >= number:
-        return _Walk(line, [], before=row.last_green), row.run_number
+        # From that run's first attempt on: the one that opened it need not be that.
+        return _Walk(line, [], before=_before(conn, line, row.run_number)), row.run_number
     # All its failures so far lie before: it need not be counted again.
     now = dict(row._mapping) | {"recovered_at": None, "recovered_by": None, "recovered_number": None}
     return _Walk(line, [now], open=now, before=row.run_id), number

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from pipemon.domain.runs import DECISIVE
+from pipemon.store import events
 from pipemon.store.incidents import ENDED_AT, OF_PULL_REQUEST
 from pipemon.store.schema import attempts, runs
 from pipemon.store.schema_rollups import incidents
@@ -18,7 +19,8 @@ def list_workflows(conn: Connection) -> list[int]:
 
 
 def rebuild(conn: Connection, workflow_id: int) -> None:
-    """Make the incidents of one workflow anew from its runs."""
+    """Make the incidents of one workflow anew from its runs; no batch is applied meanwhile, nor is its effect lost."""
+    events.lock(conn)
     conn.execute(sa.delete(incidents).where(incidents.c.workflow_id == workflow_id))
     found = of_workflow(workflow_id)
     conn.execute(sa.insert(incidents).from_select([column.name for column in found.selected_columns], found))

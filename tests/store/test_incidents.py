@@ -201,6 +201,25 @@ def test_two_runs_of_one_batch_where_the_second_parts_what_the_first_belongs_to(
     }
 
 
+def test_a_run_that_broke_mended_and_broke_its_line_is_walked_from_its_first_attempt(database: Database) -> None:
+    one, *_ = a_line(database, "failure", "cancelled", "failure")
+
+    def again(number: int, attempt: int, end: str) -> None:
+        at = T0 + 500 + attempt
+        run = a_run(
+            id=number, run_number=number, run_attempt=attempt, conclusion=end, created_at=T0 + number, updated_at=at
+        )
+        database.transact(lambda conn: apply(conn, Batch(1, None, (Sighting(run),)), T0 + 900))
+
+    again(one.id, 2, "success")
+    again(one.id, 3, "failure")
+    again(2, 2, "failure")
+    assert told(rows_of(database)) == {
+        (1, 1): (T0 + 61, None, 1, T0 + 502, 1),
+        (1, 3): (T0 + 503, 1, 3, None, None),
+    }
+
+
 def test_an_upgrade_fills_the_table_from_what_is_stored(database: Database) -> None:
     history(database, random.Random(5))
     before = rows_of(database)
