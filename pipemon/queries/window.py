@@ -149,7 +149,7 @@ def coverage(db: Database, window: Window) -> Coverage:
 
 
 def _unfinished(db: Database, scope: Scope) -> int:
-    query = sa.select(sa.func.count()).select_from(runs).where(UNFINISHED, *where(scope))
-    # SQLite would rather look through all that were created in the window.
-    query = query.with_hint(runs, "INDEXED BY ix_runs_unfinished", "sqlite")
+    # By their ids: SQLite would rather look through all that were created in the window, and the unfinished are few.
+    few = sa.select(runs.c.id).where(UNFINISHED).correlate(None)
+    query = sa.select(sa.func.count()).select_from(runs).where(runs.c.id.in_(few), *where(scope))
     return int(db.heavy(query)[0][0])
