@@ -229,6 +229,7 @@ def test_an_upgrade_fills_the_table_from_what_is_stored(database: Database) -> N
             "DROP TABLE incidents",
             "DROP INDEX ix_runs_line",
             "DROP INDEX ix_runs_window",
+            "DROP INDEX ix_runs_workflow_created",
             "CREATE INDEX ix_runs_created ON runs (created_at)",
             "DROP TABLE rollups",
             "DROP TABLE rolled",
