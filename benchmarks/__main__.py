@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import analytics, backfill, day, http, jobs, live, logs, memory, poll, webhooks, writes
+from benchmarks import analytics, backfill, day, http, jobs, live, logs, memory, million, poll, webhooks, writes
 from benchmarks.report import Figure
 
 ALL: dict[str, Callable[[], list[Figure]]] = {
@@ -19,6 +19,7 @@ ALL: dict[str, Callable[[], list[Figure]]] = {
     "live": live.measure,
     "logs": logs.measure,
     "analytics": analytics.measure,
+    "million": million.measure,
     "jobs": jobs.measure,
 }
 

@@ -129,7 +129,8 @@ DEFINITIONS = (
         "mttr",
         "Mean time to recovery",
         "minutes",
-        "mean of how long the recovered incidents lasted; median and 90th percentile beside it; 0 without any",
+        "mean of how long the recovered incidents lasted; median and 90th percentile beside it, "
+        "as exact as duration.median; 0 without any",
         "Incidents that recovered in the window.",
         "Open incidents.",
         "as incident",

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipemon.analytics.stats import percentile
+from pipemon.analytics.stats import Bucket, estimates, percentile
 from pipemon.analytics.trends import Point
 
 
@@ -29,6 +29,15 @@ def recovery(counted: Iterable[tuple[int, int]]) -> Recovery:
         return Recovery(0)
     mean = sum(value * count for value, count in pairs) / n
     return Recovery(n, mean, percentile(pairs, 0.5), percentile(pairs, 0.9))
+
+
+def recovery_of_buckets(buckets: Sequence[Bucket]) -> Recovery:
+    """Return the same of seconds in buckets: median and p90 within 0.8 %, the rest exact."""
+    n = sum(one.n for one in buckets)
+    if n == 0:
+        return Recovery(0)
+    pairs = estimates(buckets)
+    return Recovery(n, sum(one.total for one in buckets) / n, percentile(pairs, 0.5), percentile(pairs, 0.9))
 
 
 def mean_by_period(parts: Iterable[tuple[int, int, int]], starts: Sequence[int]) -> list[Point]:

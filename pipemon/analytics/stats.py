@@ -97,7 +97,12 @@ def summarize_buckets(buckets: Sequence[Bucket]) -> Summary:
     n = sum(one.n for one in buckets)
     if n == 0:
         return Summary(0)
+    pairs = estimates(buckets)
     smallest, largest = min(one.smallest for one in buckets), max(one.largest for one in buckets)
-    pairs = [(min(max(middle(one.begin), smallest), largest), one.n) for one in buckets]
     mean = sum(one.total for one in buckets) / n
     return Summary(n, mean, percentile(pairs, 0.5), percentile(pairs, 0.95), smallest, largest)
+
+
+def estimates(buckets: Sequence[Bucket]) -> list[tuple[float, int]]:
+    """Return a value in the place of each bucket, beside how many it stands for: within 0.8 % of each of them."""
+    return [(min(max(middle(one.begin), one.smallest), one.largest), one.n) for one in buckets]

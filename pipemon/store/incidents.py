@@ -6,6 +6,7 @@ came first (METRICS: "Incidents and recovery").
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from pipemon.store.schema_rollups import incidents
 from pipemon.store.upsert import upsert
 
 AT_ONCE = 200
+PLACE = (runs.c.run_number, attempts.c.run_attempt, runs.c.id)
 
 ENDED_AT = sa.func.coalesce(attempts.c.completed_at, attempts.c.updated_at)
 OF_PULL_REQUEST = sa.func.coalesce(runs.c.event, "").startswith("pull_request")
@@ -116,8 +118,7 @@ def _redo(conn: Connection, line: Line, number: int) -> int | None:
 
 def _begin(conn: Connection, line: Line, number: int) -> tuple[_Walk, int]:
     """Return a walk that stands before the run of this number, or where the streak that reaches it began."""
-    query = sa.select(incidents).where(*_on(line), incidents.c.run_number < number)
-    row = conn.execute(query.order_by(incidents.c.run_number.desc(), incidents.c.run_attempt.desc()).limit(1)).first()
+    row = conn.execute(_last_before(line.branch is None), {**line._asdict(), "number": number}).first()
     if row is None or (row.recovered_number is not None and row.recovered_number < number):
         return _Walk(line, [], before=_before(conn, line, number)), number
     if row.last_number >= number:
@@ -129,37 +130,65 @@ def _begin(conn: Connection, line: Line, number: int) -> tuple[_Walk, int]:
 
 
 def _before(conn: Connection, line: Line, number: int) -> int | None:
-    query = _decided(line).where(runs.c.run_number < number)
-    order = (runs.c.run_number.desc(), attempts.c.run_attempt.desc(), runs.c.id.desc())
-    row = conn.execute(query.order_by(*order).limit(1)).first()
+    found = conn.execute(_tried_before(line.branch is None, line.pull_request), {**line._asdict(), "number": number})
+    row = found.first()
     return None if row is None else row.run_id
 
 
 def _tried(conn: Connection, line: Line, start: int) -> Iterator[Tried]:
     """Yield the line's decisive attempts from this run number on, read a few at a time."""
-    place = (runs.c.run_number, attempts.c.run_attempt, runs.c.id)
-    query = _decided(line).order_by(*place).limit(AT_ONCE)
-    rows = conn.execute(query.where(runs.c.run_number >= start)).all()
-    while rows:
+    last, is_more = (start, 0, 0), True
+    while is_more:
+        place = dict(zip(("number", "attempt", "run_id"), last, strict=True))
+        rows = conn.execute(_tried_from(line.branch is None, line.pull_request), {**line._asdict(), **place}).all()
         found = [Tried(*row) for row in rows]
         yield from found
-        last = found[-1]
-        # The first condition says nothing new; the index begins with it.
-        after = (runs.c.run_number >= last.run_number, sa.tuple_(*place) > sa.tuple_(*last[:3]))
-        rows = conn.execute(query.where(*after)).all() if len(rows) == AT_ONCE else []
+        is_more = len(found) == AT_ONCE
+        last = found[-1][:3] if found else last
 
 
-def _decided(line: Line) -> sa.Select[Any]:
+# Statements are made once: that takes longer than to run them.
+@lru_cache
+def _last_before(no_branch: bool) -> sa.Select[Any]:
+    query = sa.select(incidents).where(*_on(no_branch), incidents.c.run_number < sa.bindparam("number"))
+    return query.order_by(incidents.c.run_number.desc(), incidents.c.run_attempt.desc()).limit(1)
+
+
+@lru_cache
+def _opened_from(no_branch: bool) -> sa.Select[Any]:
+    return sa.select(incidents).where(*_on(no_branch), incidents.c.run_number >= sa.bindparam("number"))
+
+
+@lru_cache
+def _opened_within(no_branch: bool) -> sa.Select[Any]:
+    return _opened_from(no_branch).where(incidents.c.run_number <= sa.bindparam("end"))
+
+
+@lru_cache
+def _tried_before(no_branch: bool, pull_request: bool) -> sa.Select[Any]:
+    query = _decided(no_branch, pull_request).where(runs.c.run_number < sa.bindparam("number"))
+    return query.order_by(*(column.desc() for column in PLACE)).limit(1)
+
+
+@lru_cache
+def _tried_from(no_branch: bool, pull_request: bool) -> sa.Select[Any]:
+    last = [sa.bindparam(name, type_=sa.BigInteger) for name in ("number", "attempt", "run_id")]
+    # The first condition says nothing new; the index begins with it.
+    after = (runs.c.run_number >= last[0], sa.tuple_(*PLACE) > sa.tuple_(*last))
+    return _decided(no_branch, pull_request).where(*after).order_by(*PLACE).limit(AT_ONCE)
+
+
+def _decided(no_branch: bool, pull_request: bool) -> sa.Select[Any]:
     red = (attempts.c.conclusion != "success").label("red")
     columns = (runs.c.run_number, attempts.c.run_attempt, runs.c.id.label("run_id"), ENDED_AT, red, runs.c.event)
-    of_pull_request = OF_PULL_REQUEST if line.pull_request else sa.not_(OF_PULL_REQUEST)
+    of_pull_request = OF_PULL_REQUEST if pull_request else sa.not_(OF_PULL_REQUEST)
     return (
         sa.select(*columns)
         .join_from(runs, attempts, attempts.c.run_id == runs.c.id)
         .where(
-            runs.c.repository_id + 0 == line.repository_id,
-            runs.c.workflow_id == line.workflow_id,
-            runs.c.branch.is_(None) if line.branch is None else runs.c.branch == line.branch,
+            runs.c.repository_id + 0 == sa.bindparam("repository_id"),
+            runs.c.workflow_id == sa.bindparam("workflow_id"),
+            runs.c.branch.is_(None) if no_branch else runs.c.branch == sa.bindparam("branch"),
             of_pull_request,
             runs.c.deleted_at.is_(None),
             attempts.c.status == "completed",
@@ -168,22 +197,23 @@ def _decided(line: Line) -> sa.Select[Any]:
     )
 
 
-def _on(line: Line) -> tuple[sa.ColumnElement[bool], ...]:
+def _on(no_branch: bool) -> tuple[sa.ColumnElement[bool], ...]:
     return (
-        incidents.c.repository_id == line.repository_id,
-        incidents.c.workflow_id == line.workflow_id,
-        incidents.c.branch.is_(None) if line.branch is None else incidents.c.branch == line.branch,
-        incidents.c.pull_request == line.pull_request,
+        incidents.c.repository_id == sa.bindparam("repository_id"),
+        incidents.c.workflow_id == sa.bindparam("workflow_id"),
+        incidents.c.branch.is_(None) if no_branch else incidents.c.branch == sa.bindparam("branch"),
+        incidents.c.pull_request == sa.bindparam("pull_request"),
     )
 
 
 def _replace(conn: Connection, line: Line, span: tuple[int, int | None], found: Sequence[dict[str, Any]]) -> None:
     """Let the line's incidents that opened within the span be these."""
     start, end = span
-    query = sa.select(incidents).where(*_on(line), incidents.c.run_number >= start)
+    query = _opened_from(line.branch is None)
     if end is not None:
-        query = query.where(incidents.c.run_number <= end)
-    old = {(row.run_id, row.run_attempt): dict(row._mapping) for row in conn.execute(query)}
+        query = _opened_within(line.branch is None)
+    place = {**line._asdict(), "number": start} | ({} if end is None else {"end": end})
+    old = {(row.run_id, row.run_attempt): dict(row._mapping) for row in conn.execute(query, place)}
     new = {(one["run_id"], one["run_attempt"]): one for one in found}
     for run_id, run_attempt in old.keys() - new.keys():
         key = (incidents.c.run_id == run_id, incidents.c.run_attempt == run_attempt)

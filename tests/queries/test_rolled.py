@@ -18,6 +18,7 @@ from pipemon.store.schema_rollups import rollups
 from tests.builders import T0
 from tests.queries.conftest import NOW, everything
 from tests.queries.test_analytics import make
+from tests.store.test_incidents import history
 
 EXCLUDED = ("exclu*",)
 
@@ -159,3 +160,17 @@ def test_the_answers_are_the_same_from_sums(database: Database) -> None:
     before = [ask(database, window) for ask in asked]
     seal_all(database)
     assert [ask(database, window) for ask in asked] == before
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_a_batch_changes_is_not_read_from_sums(database: Database, seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(3):
+        history(database, rng)
+        scope = everything(database, created_from=T0 - 3 * DAY, created_to=T0 + 3 * DAY, exclude_workflows=EXCLUDED)
+        answer = told(database, [scope])
+        database.transact(store.forget)
+        assert told(database, [scope]) == answer
+        assert seal_all(database) > 0
+        assert rolled.pieces(database, scope).summed != ()
+        assert told(database, [scope]) == answer

@@ -229,6 +229,7 @@ def test_an_upgrade_fills_the_table_from_what_is_stored(database: Database) -> N
             "DROP TABLE incidents",
             "DROP INDEX ix_runs_line",
             "DROP INDEX ix_runs_window",
+            "DROP INDEX ix_runs_workflow_created",
             "CREATE INDEX ix_runs_created ON runs (created_at)",
             "DROP TABLE rollups",
             "DROP TABLE rolled",
@@ -239,3 +240,14 @@ def test_an_upgrade_fills_the_table_from_what_is_stored(database: Database) -> N
     database.rebuild(back)
     upgrade(database)
     assert rows_of(database) == before != {}
+
+
+def test_a_line_that_is_read_in_several_pages(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incidents, "AT_ONCE", 2)
+    incidents._tried_from.cache_clear()
+    try:
+        for seed in range(8):
+            judge(database, random.Random(seed))
+            clear(database)
+    finally:
+        incidents._tried_from.cache_clear()

@@ -68,6 +68,7 @@ def upgrade() -> None:
     covering = ["recovered_at", "opened_at", "repository_id", "workflow_id", "branch"]
     op.create_index("ix_incidents_recovered", "incidents", covering)
     op.create_index("ix_incidents_opened", "incidents", ["opened_at", "recovered_at", "run_id"])
+    op.create_index("ix_runs_workflow_created", "runs", ["workflow_id", "created_at"])
     op.create_index("ix_runs_line", "runs", ["workflow_id", "branch", "run_number"])
     op.create_table(
         "rollups",
