@@ -9,11 +9,11 @@ from sqlalchemy import Connection
 from pipemon import telemetry
 from pipemon.domain.events import Event
 from pipemon.notify.channel import Channel, Outcome
-from pipemon.notify.message import Message, explained
-from pipemon.store import explanations, notifications
+from pipemon.notify.message import Message, digest, explained
+from pipemon.store import backlog, explanations, notifications
 from pipemon.store import rules as stored
 from pipemon.store.engine import Database
-from pipemon.store.notifications import Claimed
+from pipemon.store.notifications import Claimed, Intent
 
 log = telemetry.logger(__name__)
 
@@ -21,6 +21,9 @@ LEASE_SECONDS = 30.0
 RETRY_ATTEMPTS = 8
 RETRY_SECONDS = 5.0
 LONGEST_WAIT_SECONDS = 900.0
+# So many that have waited so long are told together.
+MANY = 5
+OLD_SECONDS = 3600.0
 
 
 class Outbox:
@@ -75,12 +78,28 @@ class Outbox:
 
     def _claim(self, conn: Connection, channel: str, now: float) -> Claimed | None:
         self._guard(conn)
+        self._gather(conn, channel, now)
         claimed = notifications.claim(conn, channel, now, LEASE_SECONDS)
         if claimed is None or (why := explanations.why(conn, claimed.event_id)) is None:
             return claimed
         told = explained(Message.from_json(claimed.message), why)
         explanations.retell(conn, claimed.id, told.to_json(), told.text)
         return replace(claimed, message=told.to_json())
+
+    def _gather(self, conn: Connection, channel: str, now: float) -> None:
+        """Where much has waited long, tell it as one: who comes back to a channel wants no flood."""
+        rows = backlog.list_old(conn, channel, now - OLD_SECONDS, now)
+        if len(rows) < MANY:
+            return
+        count = sum(row.represents for row in rows)
+        said = digest([row.text for row in rows], count)
+        key = f"digest:{channel}:{rows[0].id}-{rows[-1].id}"
+        recipient = self._channels[channel].recipient
+        intent = Intent(
+            key, channel, recipient, "digest", said.to_json(), said.text, now, now,
+            why=f"{len(rows)} messages waited for over an hour", represents=count,
+        )  # fmt: skip
+        backlog.fold(conn, rows, intent)
 
     def _record(self, conn: Connection, channel: Channel, claimed: Claimed, outcome: Outcome) -> None:
         """Record what came of it. Not under the guard: it was sent, whoever holds the lease now."""
@@ -97,7 +116,7 @@ class Outbox:
             notifications.close(conn, claimed.id, "dead", outcome.detail, now)
             waited = notifications.give_up_waiting(conn, channel.name, f"the channel is gone: {outcome.detail}")
             log.error("a channel is gone", channel=channel.name, why=outcome.detail, given_up=waited + 1)
-        elif outcome.kind == "refused" or claimed.tries >= self._most(conn):
+        elif outcome.kind == "refused" or self._is_over(conn, claimed, now):
             notifications.close(conn, claimed.id, "dead", outcome.detail, now)
             self._say(conn, "notification_failed", claimed, "failed", now)
         else:
@@ -108,9 +127,11 @@ class Outbox:
             notifications.put_off(conn, claimed.id, now + wait, outcome.detail, uncertain)
         notifications.note_channel(conn, channel.name, **values)
 
-    def _most(self, conn: Connection) -> int:
+    def _is_over(self, conn: Connection, claimed: Claimed, now: float) -> bool:
+        """Whether a message was tried often enough, while others were taken."""
         state = stored.get_state(conn)
-        return int((state.settings if state else {}).get("retry_attempts", RETRY_ATTEMPTS))
+        most = int((state.settings if state else {}).get("retry_attempts", RETRY_ATTEMPTS))
+        return claimed.tries >= most and backlog.is_hopeless(conn, claimed.id, claimed.channel, now)
 
     def _wait(self, outcome: Outcome, tries: int) -> float:
         """Return the seconds until the next try: what the channel said, else doubling, with jitter."""

@@ -98,9 +98,11 @@ def add(conn: Connection, intent: Intent) -> int | None:
 
 
 def newest_of_group(conn: Connection, group_key: str) -> Group | None:
-    """Return the newest message of a group."""
-    columns = (notifications.c[name] for name in Group.__dataclass_fields__)
-    query = sa.select(*columns).where(notifications.c.group_key == group_key, notifications.c.state != "suppressed")
+    """Return the newest message of a group that was or will be told, by itself or within a digest."""
+    table = notifications.c
+    in_digest = sa.and_(table.kind != "single", table.why.startswith("told by message "))
+    columns = (table[name] for name in Group.__dataclass_fields__)
+    query = sa.select(*columns).where(table.group_key == group_key, sa.or_(table.state != "suppressed", in_digest))
     row = conn.execute(query.order_by(notifications.c.id.desc()).limit(1)).one_or_none()
     return None if row is None else Group(*row)
 

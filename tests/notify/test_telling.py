@@ -471,3 +471,59 @@ def test_G9_a_skewed_local_clock_holds_no_message_back(world: World, monkeypatch
     world.now += 60
     work()
     assert len(world.inbox.posts) == 1
+
+
+def test_D10_after_a_day_without_slack_all_is_told_as_one(world: World, inbox: Inbox) -> None:
+    inbox.script = lambda number, body: (503, "no", {})
+    for number in range(12):
+        world.end("failure", branch=f"b{number}")
+    world.dispatch.step()
+    change = {"conditions": []}
+    with world.db.read() as conn:
+        first = rules.list_rules(conn)[0]
+    world.db.transact(lambda conn: rules.change_rule(conn, first, change, NOW))
+    for number in range(12):
+        world.end("failure", branch=f"c{number}")
+    for _ in range(100):  # a day, a quarter of an hour at a time
+        world.dispatch.step()
+        world.outbox.step()
+        world.now += 900
+    assert "dead" not in world.states()
+    inbox.script = lambda number, body: (200, "ok", {})
+    before = len(inbox.posts)
+    for _ in range(10):
+        world.outbox.step()
+        world.now += 900
+    (post,) = inbox.posts[before:]
+    assert "12 messages waited" in json.dumps(post)
+    rows = world.rows()
+    assert sum(row.represents for row in rows if row.state == "sent") == 12
+    assert {row.state for row in rows} == {"sent", "suppressed"}
+    digest_id = next(row.id for row in rows if row.state == "sent")
+    assert all(row.why == f"told by message {digest_id}" for row in rows if row.state == "suppressed")
+    # Who was told of a failure, be it within a digest, is told of the repair.
+    world.end("success", branch="c3")
+    world.settle(5)
+    assert "repaired on c3" in titles(inbox)[-1]
+
+
+def test_D10_a_few_that_waited_come_one_by_one(world: World, inbox: Inbox) -> None:
+    inbox.script = lambda number, body: (503, "no", {}) if number < 3 else (200, "ok", {})
+    world.end("failure")
+    world.settle(100)
+    assert world.states() == ["sent"]
+
+
+def test_a_message_that_is_never_taken_is_given_up_while_others_are(world: World, inbox: Inbox) -> None:
+    inbox.script = lambda number, body: (500, "no", {}) if "poison" in body["text"] else (200, "ok", {})
+    change = {"conditions": []}
+    with world.db.read() as conn:
+        first = rules.list_rules(conn)[0]
+    world.db.transact(lambda conn: rules.change_rule(conn, first, change, NOW))
+    world.end("failure", branch="poison")
+    world.settle(5)
+    world.end("failure", branch="other")
+    for _ in range(40):
+        world.settle(2)
+        world.now += 900
+    assert sorted(world.states()) == ["dead", "sent"]

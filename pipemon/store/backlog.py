@@ -1,0 +1,41 @@
+"""What waited because a channel could not be reached: told together, and nothing of it is lost."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from pipemon.store import notifications as stored
+from pipemon.store.notifications import Intent
+from pipemon.store.schema_notifications import notification_channels, notifications
+
+# A message that nothing was sent before or after for so long is given up.
+LONGEST_WAIT_SECONDS = 3 * 86400
+
+
+def list_old(conn: Connection, channel: str, before: float, now: float) -> Sequence[Any]:
+    """Return the messages of a channel that wait since before then, the oldest first; no digest among them."""
+    table = notifications.c
+    waits = sa.text("notifications.state IN ('pending', 'retry', 'leased')")
+    free = sa.or_(table.state != "leased", table.leased_until < now)
+    columns = (table.id, table.text, table.represents, table.possible_duplicate, table.state)
+    query = sa.select(*columns).where(waits, free, table.channel == channel, table.created_at < before)
+    return conn.execute(query.where(table.kind != "digest").order_by(table.id)).all()
+
+
+def fold(conn: Connection, rows: Sequence[Any], intent: Intent) -> None:
+    """Put one message in the place of these; each of them says by which it is told."""
+    number = stored.add(conn, intent)
+    uncertain = any(row.possible_duplicate or row.state == "leased" for row in rows)
+    conn.execute(sa.update(notifications).where(notifications.c.id == number).values(possible_duplicate=uncertain))
+    told = sa.update(notifications).where(notifications.c.id.in_([row.id for row in rows]))
+    conn.execute(told.values(state="suppressed", why=f"told by message {number}", leased_until=None))
+
+
+def is_hopeless(conn: Connection, notification_id: int, channel: str, now: float) -> bool:
+    """Whether it is this message that is not taken, and not the channel that takes nothing."""
+    made = conn.execute(sa.select(notifications.c.created_at).where(notifications.c.id == notification_id)).scalar_one()
+    query = sa.select(notification_channels.c.last_sent_at).where(notification_channels.c.name == channel)
+    sent = conn.execute(query).scalar()
+    return bool((sent is not None and sent > made) or now - made > LONGEST_WAIT_SECONDS)
