@@ -23,6 +23,7 @@ from pipemon.api import (
     notifications,
     openapi,
     pipeline,
+    preview,
     sending,
     system,
     webhooks,
@@ -33,7 +34,7 @@ from pipemon.api.services import Services
 
 BLUEPRINTS = (
     pipeline.bp, builds.bp, actions.bp, logs.bp, failures.bp, deployments.bp, analytics.bp, delivery.bp, jobs.bp,
-    notifications.bp, sending.bp, audit.bp, events.bp, live.bp, webhooks.bp, system.bp,
+    notifications.bp, preview.bp, sending.bp, audit.bp, events.bp, live.bp, webhooks.bp, system.bp,
 )  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def _send(said: Message, channel: str, rule_id: int | None) -> _Sent:
     own, found = services(), room().channels.get(channel)
     if found is None:
         refuse(422, "This channel is not configured.", {"channel": [f"There is no channel {channel}."]})
-    now = time.time()
+    now = services().clock()
     intent = Intent(
         f"hand:{uuid4().hex}", channel, found.recipient, "single", said.to_json(), said.text, now, now, rule_id,
         why=f"sent by {caller().name}",
@@ -99,7 +99,7 @@ class _Processed:
 def process(wanted: dict[str, Any]) -> _Processed:
     """Hold an event that you describe against the rules, and tell it to whom they say."""
     own, build, name = services(), wanted["build"], wanted["type"]
-    now = time.time()
+    now = services().clock()
     said = message.of_event(name, {**build, "workflow": build.get("workflow") or build.get("name")}, int(now))
 
     def work(conn: Any) -> list[_Triggered]:
@@ -162,7 +162,7 @@ def replay(wanted: dict[str, Any]) -> _Replayed:
 
     def work(conn: Any) -> int:
         notifications.note_channel(conn, channel, disabled_why=None, next_at=0.0)
-        return notifications.replay(conn, channel, time.time())
+        return notifications.replay(conn, channel, services().clock())
 
     count = services().db.transact(work)
     room().ring()

@@ -103,3 +103,17 @@ def count_news(conn: Connection, after: int, until: int, types: Iterable[str]) -
         .order_by(events.c.repository)
     )
     return {name: (last_id, count) for name, last_id, count in conn.execute(query)}
+
+
+def start_of(conn: Connection, since: float, most: int) -> tuple[int, bool, int | None]:
+    """Return after which id the log tells of what was recorded since then, the last `most` events at the most.
+
+    Also whether that is all of it, since the log may begin later, and when the first of them was recorded.
+    """
+    first = conn.execute(sa.select(sa.func.min(events.c.id)).where(events.c.recorded_at >= since)).scalar()
+    oldest, last = conn.execute(sa.select(sa.func.min(events.c.id), sa.func.max(events.c.id))).one()
+    if first is None or last is None:
+        return last or 0, oldest is not None, None
+    start = max(first, last - most + 1)
+    at = conn.execute(sa.select(events.c.recorded_at).where(events.c.id == start)).scalar()
+    return start - 1, start == first and oldest < first, None if at is None else int(at)

@@ -54,6 +54,7 @@ NEEDED = {
     "/api/v1/notifications/slack/send": "operate",
     "/api/v1/notifications/test/slack": "operate",
     "/api/v1/notifications/process/pipeline-event": "operate",
+    "/api/v1/notifications/rules/preview": "read",
     "/api/v1/notifications/replay": "operate",
     "/api/v1/builds/history/rollbacks": "read",
     "/api/v1/deployments": "read",
@@ -64,7 +65,7 @@ NEEDED = {
     "/api/v1/live/ticket": "read",
     "/api/v1/webhooks/github": "signature",
 }
-SENDS = ("slack/send", "test/slack", "process/pipeline-event", "replay")
+SENDS = ("slack/send", "test/slack", "process/pipeline-event", "replay", "rules/preview")
 WRITES = {
     *(f"/api/v1/notifications/{name}" for name in SENDS),
     "/api/v1/notifications/rules/<id:rule_id>",

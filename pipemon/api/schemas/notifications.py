@@ -69,6 +69,37 @@ class NewRule(_Rule):
     channels = _names()
 
 
+class PreviewArguments(NewRule):
+    """A draft rule, and how many days of the log it is held against."""
+
+    name = fields.String(load_default="a draft", validate=validate.Length(1, 200))
+    channels = fields.List(fields.String(), load_default=list)
+    days = fields.Integer(strict=True, load_default=7, validate=validate.Range(1, 30))
+
+
+class PlannedMessage(Answer):
+    at = Moment(**HERE)
+    kind = fields.String(**HERE)
+    event_type = fields.String(**HERE)
+    title = fields.String(**HERE)
+    repository = fields.String(**HERE)
+    workflow = fields.String(**MAYBE)
+    branch = fields.String(**MAYBE)
+    represents = fields.Integer(**HERE)
+
+
+class Preview(Answer):
+    """What a draft rule would have sent; `messages` are the newest 200."""
+
+    messages_count = fields.Integer(**HERE)
+    events_represented = fields.Integer(**HERE)
+    messages = fields.List(fields.Nested(PlannedMessage), **HERE)
+    events_looked_at = fields.Integer(**HERE)
+    complete = fields.Boolean(**HERE)
+    looked_from = Moment(**MAYBE)
+    timestamp = Moment(**HERE)
+
+
 class RuleChanges(NewRule):
     """Any of a rule's fields."""
 
