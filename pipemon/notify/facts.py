@@ -7,11 +7,16 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from pipemon.analytics.stats import percentile
 from pipemon.notify.rules import FAILURES, Condition, Fact, Rule
-from pipemon.store import notifications
+from pipemon.store import durations, notifications
 from pipemon.store.rules import StoredRule
 
 REPAIRS = ("build_succeeded",)
+# Of fewer builds nobody can say what is usual.
+FEWEST_DURATIONS = 20
+# One in twenty is over its 95th percentile by nature: `build_slow` is for what is well over it.
+SLOW_FACTOR = 1.25
 ENDS = {
     "build_succeeded": "deployment_success",
     "build_failed": "deployment_failed",
@@ -73,6 +78,11 @@ def fact_of(
         names.insert(0, "build_recovered")
     if build is not None and event_type in ENDS and deploys.holds(data, build):
         names.append(ENDS[event_type])
+    seconds, p95 = data.get("duration_seconds"), None
+    if build is not None and run_id is not None and event_type in ENDS and seconds is not None:
+        p95 = _p95(conn, run_id)
+        if p95 is not None and seconds > p95 * SLOW_FACTOR:
+            names.append("build_slow")
     branch = data.get("branch")
     return Fact(
         names=tuple(names),
@@ -86,5 +96,12 @@ def fact_of(
         event=data.get("event"),
         author=(build.author if build else None) or data.get("actor"),
         failures=build.failures if build else 0,
-        duration_seconds=data.get("duration_seconds"),
+        duration_seconds=seconds,
+        p95_seconds=p95,
     )
+
+
+def _p95(conn: Connection, run_id: int) -> float | None:
+    """Return the 95th percentile of the workflow's durations before this build; None where too few are known."""
+    known = durations.before(conn, run_id)
+    return percentile(((value, 1) for value in known), 0.95) if len(known) >= FEWEST_DURATIONS else None

@@ -67,6 +67,7 @@ HEADLINES = {
     "build_cancelled": ("warn", "{workflow} was cancelled on {branch}"),
     "build_started": ("info", "{workflow} started on {branch}"),
     "build_queued": ("info", "{workflow} is queued on {branch}"),
+    "build_slow": ("warn", "{workflow} took unusually long on {branch}"),
     "job_failed": ("bad", "a job of {workflow} failed on {branch}"),
     "deployment_success": ("good", "{branch} was deployed to {environment}"),
     "deployment_failed": ("bad", "{branch} could not be deployed to {environment}"),

@@ -11,7 +11,7 @@ EVENTS = (
     "rollback_detected", "budget_low",
 )  # fmt: skip
 GLOBBED = ("branch", "workflow", "status", "conclusion", "event", "author", "repository")
-COUNTED = ("consecutive_failures", "duration_over_minutes")
+COUNTED = ("consecutive_failures", "duration_over_minutes", "duration_over_p95")
 DEFAULT_BRANCH = "@default"
 FAILURES = ("build_failed", "build_timeout")
 
@@ -61,6 +61,7 @@ class Fact:
     author: str | None = None
     failures: int = 0
     duration_seconds: int | None = None
+    p95_seconds: float | None = None  # of its workflow's builds before it
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -100,6 +101,9 @@ def _holds(condition: Condition, fact: Fact) -> bool:
     if condition.type == "duration_over_minutes":
         seconds = fact.duration_seconds
         return condition.number is not None and seconds is not None and seconds > condition.number * 60
+    if condition.type == "duration_over_p95":
+        known = condition.number is not None and fact.duration_seconds is not None and fact.p95_seconds is not None
+        return known and fact.duration_seconds > condition.number * fact.p95_seconds  # type: ignore[operator]
     value: str | None = getattr(fact, condition.type)
     if value is None:
         return False

@@ -56,7 +56,7 @@ class World:
         end = int(self.now)
         told = {"id": self.number, "run_number": self.number, "head_repository": SHOP, "event": "push", **over}
         times = {"created_at": end - 60, "started_at": end - 60, "updated_at": end}
-        run = a_run(repository=SHOP, branch=branch, status="completed", conclusion=conclusion, **times, **told)
+        run = a_run(repository=SHOP, branch=branch, status="completed", conclusion=conclusion, **{**times, **told})
         batch = Batch(1, live_since=None if historic else 0, runs=(Sighting(run),))
         self.db.transact(lambda conn: apply(conn, batch, self.now))
         return run
@@ -527,3 +527,43 @@ def test_a_message_that_is_never_taken_is_given_up_while_others_are(world: World
         world.settle(2)
         world.now += 900
     assert sorted(world.states()) == ["dead", "sent"]
+
+
+# What is slow
+
+
+@pytest.mark.parametrize(
+    ("known", "took", "titles_wanted"),
+    [(30, 80, ["took unusually long"]), (30, 61, []), (10, 500, [])],
+)
+def test_a_build_that_takes_unusually_long(world: World, known: int, took: int, titles_wanted: list[str]) -> None:
+    """The workflow's builds take a minute; of ten of them nothing can be said."""
+    change = {"trigger_events": ["build_slow"], "conditions": []}
+    with world.db.read() as conn:
+        first = rules.list_rules(conn)[0]
+    world.db.transact(lambda conn: rules.change_rule(conn, first, change, NOW))
+    for _ in range(known):
+        world.end("success", historic=True)
+        world.now += 60
+    world.dispatch.step()
+    end = int(world.now)
+    world.end("success", created_at=end - took, started_at=end - took)
+    world.settle(5)
+    assert [title for title in titles(world.inbox) if "unusually long" in title] == titles(world.inbox)
+    assert len(world.inbox.posts) == len(titles_wanted)
+
+
+@pytest.mark.parametrize(("factor", "count"), [(1, 1), (2, 0)])
+def test_a_condition_on_what_is_usual(world: World, factor: float, count: int) -> None:
+    change = {"trigger_events": ["build_succeeded"], "conditions": [{"type": "duration_over_p95", "value": factor}]}
+    for _ in range(25):
+        world.end("success", historic=True)
+        world.now += 60
+    with world.db.read() as conn:
+        first = rules.list_rules(conn)[0]
+    world.db.transact(lambda conn: rules.change_rule(conn, first, change, NOW))
+    world.dispatch.step()
+    end = int(world.now)
+    world.end("success", created_at=end - 90, started_at=end - 90)
+    world.settle(5)
+    assert len(world.inbox.posts) == count
