@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pipemon.analytics.shifts import DURATION, FAILURE_RATE, QUEUE_TIME, Measure, Shift, shifts
+from pipemon.analytics.stats import percentile
 from pipemon.domain.runs import FAILED, STAMP_SLACK_SECONDS
 from pipemon.queries.aside import aside
 from pipemon.queries.freshness import AsOf
@@ -79,7 +80,7 @@ Row = tuple[Any, ...]  # (run, run_number, sha, created_at, url, failed, seconds
 def regressions(db: Database, window: Window) -> Regressions:
     """Return the shifts in the newest decisive runs of the window's busiest workflows."""
     names = {row[0]: row[1:] for row in db.heavy(_busiest(window))}
-    runs_by, jobs_by = _series(db, window.scope, list(names))
+    runs_by, jobs_by = _series(db, window.scope, list(names), window.as_of.timestamp)
     found = aside(_shifts, [*runs_by, *jobs_by])
     told = [
         Regression(
@@ -116,16 +117,25 @@ def _busiest(window: Window) -> Query:
 Series = tuple[int, str | None, list[Row]]
 
 
-def _series(db: Database, scope: Scope, ids: Sequence[int]) -> tuple[list[Series], list[Series]]:
+def _series(db: Database, scope: Scope, ids: Sequence[int], until: int) -> tuple[list[Series], list[Series]]:
     """Return the series of each workflow, and of the jobs of the first of them, in the order of run numbers."""
     of_runs: list[Series] = []
     of_jobs: list[Series] = []
     for place, key in enumerate(ids):
-        rows = sorted(db.heavy(_newest_runs(scope, key)), key=lambda row: row[1])
+        rows = sorted(_ended(db.heavy(_newest_runs(scope, key)), until), key=lambda row: row[1])
         of_runs.append((key, None, rows))
         if place < JOB_WORKFLOWS and rows:
             of_jobs += _job_series(db, key, rows[-JOB_RUNS:])
     return of_runs, of_jobs
+
+
+def _ended(rows: Sequence[Row], until: int) -> list[Row]:
+    """Return the runs that began long enough ago to have ended, whichever way.
+
+    Of the youngest only the quick ones are over, and what fails is quick: they would look like a shift.
+    """
+    usual = percentile([(row[6], 1) for row in rows if not row[5] and row[6] is not None], 0.95) or 0
+    return [row for row in rows if row[3] + usual <= until]
 
 
 def _newest_runs(scope: Scope, workflow_id: int) -> Query:

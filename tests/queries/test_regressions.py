@@ -123,3 +123,22 @@ def test_jobs_that_a_rerun_copied_shift_nothing(database: Database) -> None:
         )  # fmt: skip
     put(database, jobs, *copies)
     assert regressions.regressions(database, window_of(database)).regressions == ()
+
+
+def test_the_youngest_runs_of_which_only_failures_are_over_are_no_shift(database: Database) -> None:
+    a_repository(database)
+    a_workflow(database, 7, "CI")
+    rng = random.Random(3)
+    rows = []
+    for number in range(300):
+        at = T0 - (300 - number) * 60
+        failed = rng.random() < 0.25
+        seconds = 60 if failed else 3000 + rng.randrange(200)
+        if at + seconds <= T0:
+            end = "failure" if failed else "success"
+            times = {"created_at": at, "duration_seconds": seconds, "completed_at": at + seconds}
+            rows.append(run_row(id=number + 1, run_number=number, conclusion=end, queue_seconds=5, **times))
+    put(database, runs, *rows)
+    found = regressions.regressions(database, window_of(database))
+    assert (found.regressions, found.improvements) == ((), ())
+    assert 100 < found.basis.n < 190
