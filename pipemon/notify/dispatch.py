@@ -5,7 +5,7 @@ A crash before the commit leaves neither, one after it both: nothing is lost bet
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
@@ -171,8 +171,7 @@ def _closing(fact: Fact, index: Index) -> list[tuple[Rule, str]]:
     if "build_recovered" not in fact.names:
         return []
     asking = {rule.id for rule, name in index.matching(fact) if name == "build_recovered"}
-    as_failed = replace(fact, names=FAILURES, conclusion="failure", failures=10**6)
-    return [(rule, "build_recovered") for rule, _ in index.matching(as_failed) if rule.id not in asking]
+    return [(rule, "build_recovered") for rule in index.closing(fact) if rule.id not in asking]
 
 
 def is_muted(mutes: Sequence[Mapping[str, Any]], fact: Fact, now: float) -> str | None:

@@ -82,7 +82,8 @@ def fact_of(
     if build is not None and run_id is not None and event_type in ENDS and seconds is not None:
         p95 = _p95(conn, run_id)
         if p95 is not None and seconds > p95 * SLOW_FACTOR:
-            names.append("build_slow")
+            # Of a success that it was slow is the better word, of a failure that it failed.
+            names.insert(len(names) if event_type in FAILURES else names.index(event_type), "build_slow")
     branch = data.get("branch")
     return Fact(
         names=tuple(names),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
@@ -60,9 +60,8 @@ class Preview:
         index = Index([self.rule])
         if found := index.matching(fact):
             return found[0][1]
-        closes = "build_recovered" in fact.names and self.rule.closes
-        as_failed = replace(fact, names=FAILURES, conclusion="failure", failures=10**6)
-        return "build_recovered" if closes and index.matching(as_failed) else None
+        closes = "build_recovered" in fact.names and bool(index.closing(fact))
+        return "build_recovered" if closes else None
 
     def _plan(self, key: tuple[object, ...], said: Planned, wanted: bool) -> None:
         last = self._open.get(key)

@@ -12,6 +12,7 @@ EVENTS = (
 )  # fmt: skip
 GLOBBED = ("branch", "workflow", "status", "conclusion", "event", "author", "repository")
 COUNTED = ("consecutive_failures", "duration_over_minutes", "duration_over_p95")
+LINE = ("repository", "workflow", "branch")
 DEFAULT_BRANCH = "@default"
 FAILURES = ("build_failed", "build_timeout")
 
@@ -86,6 +87,21 @@ class Index:
                     if matches(rule, fact):
                         found[rule.id] = (rule, name)
         return list(found.values())
+
+    def closing(self, fact: Fact) -> list[Rule]:
+        """Return the rules that may have told of a failure on the line of this repair."""
+        found = {rule.id: rule for name in FAILURES for rule in self._by_event.get(name, ()) if is_on_line(rule, fact)}
+        return list(found.values())
+
+
+def is_on_line(rule: Rule, fact: Fact) -> bool:
+    """Whether the rule is about this repository, workflow and branch.
+
+    Who repairs it, how, and how long that takes is another thing than who broke it: such conditions say nothing here.
+    """
+    if fact.pull_request and not any(condition.type == "event" for condition in rule.conditions):
+        return False
+    return all(_holds(condition, fact) for condition in rule.conditions if condition.type in LINE)
 
 
 def matches(rule: Rule, fact: Fact) -> bool:

@@ -567,3 +567,49 @@ def test_a_condition_on_what_is_usual(world: World, factor: float, count: int) -
     world.end("success", created_at=end - 90, started_at=end - 90)
     world.settle(5)
     assert len(world.inbox.posts) == count
+
+
+@pytest.mark.parametrize(
+    ("condition", "broken", "mended"),
+    [
+        ({"type": "author", "value": "alice"}, {"actor": "alice"}, {"actor": "bob"}),
+        ({"type": "event", "value": "push"}, {"event": "push"}, {"event": "workflow_dispatch"}),
+        ({"type": "duration_over_minutes", "value": 0.5}, {}, {"created_at": -5, "started_at": -5}),
+        ({"type": "consecutive_failures", "value": 1}, {}, {}),
+    ],
+)
+def test_who_was_told_is_told_of_the_repair_whoever_makes_it(
+    world: World, condition: Any, broken: dict[str, Any], mended: dict[str, Any]
+) -> None:
+    with world.db.read() as conn:
+        first = rules.list_rules(conn)[0]
+    world.db.transact(lambda conn: rules.change_rule(conn, first, {"conditions": [condition]}, NOW))
+    world.end("failure", **broken)
+    world.settle(5)
+    assert len(world.inbox.posts) == 1
+    end = int(world.now)
+    world.end("success", **{name: end + value if isinstance(value, int) else value for name, value in mended.items()})
+    world.settle(5)
+    assert "is repaired" in titles(world.inbox)[-1]
+    # Nobody is told of the repair of what he was not told of.
+    world.end("failure", branch="other", actor="carol", event="schedule")
+    world.settle(5)
+    before = len(world.inbox.posts)
+    world.end("success", branch="third")
+    world.settle(5)
+    assert len(world.inbox.posts) == before
+
+
+def test_that_it_was_slow_is_the_better_word(world: World) -> None:
+    change = {"trigger_events": ["build_succeeded", "build_slow"], "conditions": []}
+    for _ in range(25):
+        world.end("success", historic=True)
+        world.now += 60
+    with world.db.read() as conn:
+        first = rules.list_rules(conn)[0]
+    world.db.transact(lambda conn: rules.change_rule(conn, first, change, NOW))
+    world.dispatch.step()
+    end = int(world.now)
+    world.end("success", created_at=end - 200, started_at=end - 200)
+    world.settle(5)
+    assert "unusually long" in titles(world.inbox)[-1]
