@@ -65,17 +65,20 @@ class Failures:
         """Explain some of the failed jobs that wait for it; return how many."""
         if self._clock() < self._not_before:
             return 0
-        with self._deps.db.read() as conn:
-            waiting = failures.list_wanted(conn, self._deps.github.time(), AT_ONCE)
-        for place, wanted in enumerate(waiting):
+        for done in range(AT_ONCE):
+            # Looked up anew each time: a message waits for the newest, and nobody for last week's.
+            with self._deps.db.read() as conn:
+                waiting = failures.list_wanted(conn, self._deps.github.time(), 1)
+            if not waiting:
+                return done
             try:
-                self._explain(wanted)
+                self._explain(waiting[0])
             except (LimitReached, PermissionMissing) as error:
                 pause = FORBIDDEN_SECONDS if isinstance(error, PermissionMissing) else FIRST_PAUSE_SECONDS * 10
                 self._not_before = self._clock() + pause
-                log.warning("logs of failed jobs not read", repository=wanted.repository, error=str(error))
-                return place
-        return len(waiting)
+                log.warning("logs of failed jobs not read", repository=waiting[0].repository, error=str(error))
+                return done
+        return AT_ONCE
 
     def _explain(self, wanted: Wanted) -> None:
         try:

@@ -205,3 +205,20 @@ def test_history_is_left_alone(story: Story) -> None:
     story.fill()
     assert story.jobs_of(run_id, 1)
     assert rows(story, run_id) == []
+
+
+def test_the_newest_is_read_next(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that fails while older ones are read does not wait for them: its message waits for it."""
+    older = [fail(story, f"Error: old {word}") for word in ("one", "two", "three")]
+    failed, read, late = reader(story), [], []
+    explain = failed._explain
+
+    def watch(wanted: Any) -> None:
+        read.append(wanted.run_id)
+        if len(read) == 1:
+            late.append(fail(story, "Error: just now"))
+        explain(wanted)
+
+    monkeypatch.setattr(failed, "_explain", watch)
+    failed.step()
+    assert read == [older[2], late[0], older[1], older[0]]
