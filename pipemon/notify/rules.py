@@ -1,6 +1,8 @@
 """Which rules an event meets: decided from its arguments alone, in time linear in their lengths."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -66,32 +68,80 @@ class Fact:
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
+Place = tuple[str, str]  # a condition's type, and what its value must begin with
+EVERYWHERE: Place = ("", "")
+
+
+class Shelf:
+    """Rules by what one of their conditions asks a value to begin with, so that a fact meets few of many.
+
+    Of each rule it is the condition that the fewest others share. `types`: those that may be chosen.
+    """
+
+    def __init__(self, rules: Sequence[Rule], types: Sequence[str]) -> None:
+        self._types = types
+        shared = Counter(place for rule in rules for places in self._choices(rule) for place in places)
+        self._rules: dict[Place, list[Rule]] = {}
+        self._lengths: dict[str, set[int]] = {}
+        for rule in rules:
+            for kind, start in min(self._choices(rule), key=lambda places: sum(shared[place] for place in places)):
+                self._lengths.setdefault(kind, set()).add(len(start))
+                self._rules.setdefault((kind, start), []).append(rule)
+
+    def candidates(self, fact: Fact) -> Iterator[Rule]:
+        """Yield the rules that may hold; one of several globs more than once, perhaps."""
+        yield from self._rules.get(EVERYWHERE, ())
+        for kind in self._lengths.keys() - {""}:
+            values = {getattr(fact, kind)} - {None}
+            if kind == "branch" and fact.branch is not None and fact.branch == fact.default_branch:
+                values.add(DEFAULT_BRANCH)
+            starts = {value[:length] for value in values for length in self._lengths[kind] if length <= len(value)}
+            for start in sorted(starts):
+                yield from self._rules.get((kind, start), ())
+
+    def _choices(self, rule: Rule) -> list[set[Place]]:
+        found = [
+            {(condition.type, re.split(r"[*?[]", glob, maxsplit=1)[0]) for glob in wanted}
+            for condition in rule.conditions
+            if condition.type in self._types and (wanted := _wanted(condition.globs))
+        ]
+        return found or [{EVERYWHERE}]
+
+
 class Index:
-    """Rules by the event that triggers them, so that an event meets only those that could want it."""
+    """Rules by the event that triggers them and by what they ask, so that an event meets only those that could want it.
+
+    `evaluated` counts the rules that were looked at.
+    """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self._by_event: dict[str, list[Rule]] = {}
+        by_event: dict[str, list[Rule]] = {}
+        enabled = [rule for rule in rules if rule.enabled]
+        for rule in enabled:
+            for name in rule.trigger_events:
+                by_event.setdefault(name, []).append(rule)
+        self._by_event = {name: Shelf(found, GLOBBED) for name, found in by_event.items()}
+        self._closing = Shelf([rule for rule in enabled if rule.closes], LINE)
         self.evaluated = 0
-        for rule in rules:
-            if rule.enabled:
-                for name in rule.trigger_events:
-                    self._by_event.setdefault(name, []).append(rule)
 
     def matching(self, fact: Fact) -> list[tuple[Rule, str]]:
         """Return each rule that holds once, with the most telling name of the event that it wants."""
         found: dict[int, tuple[Rule, str]] = {}
         for name in fact.names:
-            for rule in self._by_event.get(name, ()):
-                if rule.id not in found:
-                    self.evaluated += 1
-                    if matches(rule, fact):
+            if name in self._by_event:
+                for rule in self._by_event[name].candidates(fact):
+                    if rule.id not in found and self._holds(matches, rule, fact):
                         found[rule.id] = (rule, name)
         return list(found.values())
 
     def closing(self, fact: Fact) -> list[Rule]:
         """Return the rules that may have told of a failure on the line of this repair."""
-        found = {rule.id: rule for name in FAILURES for rule in self._by_event.get(name, ()) if is_on_line(rule, fact)}
+        found = {rule.id: rule for rule in self._closing.candidates(fact) if self._holds(is_on_line, rule, fact)}
         return list(found.values())
+
+    def _holds(self, test: Callable[[Rule, Fact], bool], rule: Rule, fact: Fact) -> bool:
+        self.evaluated += 1
+        return test(rule, fact)
 
 
 def is_on_line(rule: Rule, fact: Fact) -> bool:
@@ -131,10 +181,14 @@ def _holds(condition: Condition, fact: Fact) -> bool:
 
 def any_matches(globs: Sequence[str], value: str) -> bool:
     """Whether one of the globs matches, or there are none but exclusions, and no exclusion (`!`) does."""
-    wanted = [glob for glob in globs if not glob.startswith("!")]
+    wanted = _wanted(globs)
     if any(fnmatchcase(value, glob[1:]) for glob in globs if glob.startswith("!")):
         return False
     return not wanted or any(fnmatchcase(value, glob) for glob in wanted)
+
+
+def _wanted(globs: Iterable[str]) -> list[str]:
+    return [glob for glob in globs if not glob.startswith("!")]
 
 
 def _branch(glob: str, default_branch: str | None) -> str:
