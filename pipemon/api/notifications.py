@@ -11,6 +11,7 @@ from pipemon.api.auth import scope
 from pipemon.api.channels import channel_status, check_channels, room
 from pipemon.api.errors import refuse
 from pipemon.api.schemas import notifications as shapes
+from pipemon.api.schemas import rules as rule_shapes
 from pipemon.api.services import services
 from pipemon.notify import dispatch, outbox
 from pipemon.queries import notifications as queries
@@ -31,7 +32,7 @@ DEFAULTS: Mapping[str, Any] = {
 
 @bp.get("/rules")
 @scope("read")
-@bp.returns(shapes.Rule(many=True))
+@bp.returns(rule_shapes.Rule(many=True))
 def list_rules() -> tuple[list[StoredRule], dict[str, str]]:
     """List the rules."""
     with services().db.read() as conn:
@@ -40,8 +41,8 @@ def list_rules() -> tuple[list[StoredRule], dict[str, str]]:
 
 @bp.post("/rules")
 @scope("admin")
-@bp.takes_body(shapes.NewRule)
-@bp.returns(shapes.Rule, 201, description="The rule, with its id.")
+@bp.takes_body(rule_shapes.NewRule)
+@bp.returns(rule_shapes.Rule, 201, description="The rule, with its id.")
 def add_rule(wanted: dict[str, Any]) -> tuple[StoredRule, int, dict[str, str]]:
     """Add a rule."""
     check_channels(wanted["channels"])
@@ -52,8 +53,8 @@ def add_rule(wanted: dict[str, Any]) -> tuple[StoredRule, int, dict[str, str]]:
 
 @bp.put("/rules/<id:rule_id>")
 @scope("admin")
-@bp.takes_body(shapes.RuleChanges(partial=True))
-@bp.returns(shapes.Rule)
+@bp.takes_body(rule_shapes.RuleChanges(partial=True))
+@bp.returns(rule_shapes.Rule)
 @bp.also(404, description="There is no such rule.")
 @bp.also(409, description="Somebody else has changed it at the same moment.")
 @bp.also(412, description="It is not as the If-Match header says.")
@@ -76,7 +77,7 @@ def change_rule(wanted: dict[str, Any], rule_id: int) -> tuple[StoredRule, dict[
 
 @bp.delete("/rules/<id:rule_id>")
 @scope("admin")
-@bp.returns(shapes.Deleted)
+@bp.returns(rule_shapes.Deleted)
 @bp.also(404, description="There is no such rule.")
 def delete_rule(rule_id: int) -> SimpleNamespace:
     """Delete a rule."""

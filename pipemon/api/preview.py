@@ -7,7 +7,7 @@ import gevent
 
 from pipemon.api.arguments import Blueprint
 from pipemon.api.auth import scope
-from pipemon.api.schemas import notifications as shapes
+from pipemon.api.schemas import rules as rule_shapes
 from pipemon.api.services import services
 from pipemon.notify.dispatch import GROUP_SECONDS
 from pipemon.notify.facts import Deploys, to_rule
@@ -36,12 +36,15 @@ class _Found:
 
 @bp.post("/rules/preview")
 @scope("read")
-@bp.takes_body(shapes.PreviewArguments)
-@bp.returns(shapes.Preview)
+@bp.takes_body(rule_shapes.PreviewArguments)
+@bp.returns(rule_shapes.Preview)
 def preview(wanted: dict[str, Any]) -> tuple[_Found, dict[str, str]]:
     """Hold a draft rule against the log: how many messages it would have sent, when, grouped how. Nothing is sent."""
     own, now = services(), int(services().clock())
-    draft = StoredRule(0, wanted["name"], "", wanted["trigger_events"], wanted["conditions"], [], True, now, now, 1)
+    draft = StoredRule(
+        0, wanted["name"], "", wanted["trigger_events"], wanted["conditions"], [], True, now, now,
+        quiet_hours=wanted["quiet_hours"],
+    )  # fmt: skip
     with own.db.read() as conn:
         state = rules.get_state(conn)
         after, complete, since = events.start_of(conn, now - wanted["days"] * DAY_SECONDS, MOST_EVENTS)

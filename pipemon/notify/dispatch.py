@@ -4,17 +4,18 @@ A crash before the commit leaves neither, one after it both: nothing is lost bet
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
 from pipemon import telemetry
-from pipemon.notify import message
+from pipemon.notify import gate, message
 from pipemon.notify.facts import Deploys, fact_of, to_rule
 from pipemon.notify.message import Message
-from pipemon.notify.rules import FAILURES, Fact, Index, Rule, any_matches
+from pipemon.notify.quiet import awake_at
+from pipemon.notify.rules import FAILURES, Fact, Index, Rule
 from pipemon.store import events, explanations, notifications
 from pipemon.store import rules as stored
 from pipemon.store.engine import Database
@@ -50,7 +51,7 @@ class Dispatch:
         self._recipients = recipients
         self._max_age = max_age_seconds
         self._guard = guard
-        self._known_end = -1
+        self._index = (-1, Index(()))
 
     def step(self) -> int:
         """Decide on the events since the last step, a page at most; return how many there were."""
@@ -73,15 +74,20 @@ class Dispatch:
             stored.set_position(conn, position.epoch, position.last_id)
             return 0
         rows = events.list_after(conn, state.last_event_id, PAGE)
-        index = Index(to_rule(rule) for rule in stored.list_rules(conn))
+        self._learn(conn, state.rules_revision)
         for row in rows:
             if row.type not in UNTOLD and not row.historic and now - row.occurred_at <= self._max_age:
-                self._tell(conn, row, index, state.settings, now)
+                self._tell(conn, row, state.settings, now)
         stored.set_position(conn, position.epoch, rows[-1].id if rows else position.last_id)
         return len(rows)
 
-    def _tell(self, conn: Connection, row: Any, index: Index, settings: Mapping[str, Any], now: float) -> None:
-        data = json.loads(row.data)
+    def _learn(self, conn: Connection, revision: int) -> None:
+        """Read the rules where they have changed."""
+        if self._index[0] != revision:
+            self._index = (revision, Index(to_rule(rule) for rule in stored.list_rules(conn)))
+
+    def _tell(self, conn: Connection, row: Any, settings: Mapping[str, Any], now: float) -> None:
+        index, data = self._index[1], json.loads(row.data)
         fact = fact_of(conn, row.type, data, row.run_id, self._deploys)
         data.setdefault("branch", fact.branch)
         closing = _closing(fact, index)
@@ -93,19 +99,17 @@ class Dispatch:
 
     def _put(self, conn: Connection, one: "_One", fact: Fact, settings: Mapping[str, Any], needs_opener: bool) -> None:
         interval = float(settings.get("group_interval_seconds", GROUP_SECONDS))
-        muted = is_muted(settings.get("mutes", ()), fact, one.now)
-        group = notifications.newest_of_group(conn, one.group_key)
-        is_open = group is not None and group.kind in ("opener", "summary")
+        why_not = gate.muted(settings.get("mutes", ()), one.rule.muted_until, fact, one.now)
+        newest = notifications.newest_of_group(conn, one.group_key)
+        group = newest if newest is not None and newest.kind in ("opener", "summary") else None
         if one.channel not in self._recipients:
             self._add(conn, one, "single", state="suppressed", why=f"there is no channel {one.channel}")
-        elif muted:
-            self._add(conn, one, "single", state="suppressed", why=muted)
+        elif why_not:
+            self._add(conn, one, "single", state="suppressed", why=why_not)
         elif one.name in FAILURES or one.name == "build_still_failing":
-            self._fail(conn, one, group if is_open else None, interval)
+            self._fail(conn, one, group, interval)
         elif one.name == "build_recovered":
-            if is_open or not needs_opener:
-                self._add(conn, one, "recovery")
-            # Who was not told that it broke is not told that it is repaired.
+            self._repair(conn, one, group, needs_opener)
         else:
             self._add(conn, one, "single")
 
@@ -115,13 +119,27 @@ class Dispatch:
             # Why it failed is known a moment later: it is worth that moment, and no more.
             wait = 0.0 if explanations.is_complete(conn, one.event_id) else self._patience
             self._add(conn, one, "opener", due_at=one.now + wait)
-        elif group.kind == "summary" and group.state == "pending":
-            told = message.summary(one.said, group.represents + 1)
+        elif group.state == "pending" and (group.kind == "summary" or self._is_held(group, one.now)):
+            told = message.summary(one.said, group.represents + 1) if group.kind == "summary" else one.said
             notifications.represent(conn, group.id, told.to_json(), told.text)
             self._add(conn, one, "single", state="suppressed", why=f"told by message {group.id}")
         else:
             due_at = max(one.now, group.due_at + interval)
             self._add(conn, one, "summary", said=message.summary(one.said, 1), due_at=due_at)
+
+    def _repair(self, conn: Connection, one: "_One", group: notifications.Group | None, needs_opener: bool) -> None:
+        if group is None and needs_opener:
+            return  # who was not told that it broke is not told that it is repaired
+        if group is None or group.kind != "opener" or not self._is_held(group, one.now):
+            self._add(conn, one, "recovery")
+            return
+        why = "it broke and was repaired within quiet hours"
+        notifications.close(conn, group.id, "suppressed", why, one.now)
+        self._add(conn, one, "recovery", state="suppressed", why=why)
+
+    def _is_held(self, group: notifications.Group, now: float) -> bool:
+        """Whether quiet hours hold a message back; one that waits for its reason is not held."""
+        return group.state == "pending" and group.due_at > now + self._patience
 
     def _add(
         self, conn: Connection, one: "_One", kind: str, state: str = "pending", why: str | None = None,
@@ -136,7 +154,7 @@ class Dispatch:
             message=told.to_json(),
             text=told.text,
             created_at=one.now,
-            due_at=one.now if due_at is None else due_at,
+            due_at=awake_at(one.rule.quiet, one.now if due_at is None else due_at),
             rule_id=one.rule.id,
             group_key=one.group_key,
             event_type=one.name,
@@ -172,13 +190,3 @@ def _closing(fact: Fact, index: Index) -> list[tuple[Rule, str]]:
         return []
     asking = {rule.id for rule, name in index.matching(fact) if name == "build_recovered"}
     return [(rule, "build_recovered") for rule in index.closing(fact) if rule.id not in asking]
-
-
-def is_muted(mutes: Sequence[Mapping[str, Any]], fact: Fact, now: float) -> str | None:
-    """Return why an event is told to nobody just now, None where it is."""
-    for mute in mutes:
-        until = float(mute.get("until") or 0)
-        globs = {name: mute[name] for name in ("repository", "workflow", "branch") if mute.get(name)}
-        if now < until and all(any_matches([glob], getattr(fact, name) or "") for name, glob in globs.items()):
-            return f"muted: {mute.get('reason') or 'no reason was given'}"
-    return None

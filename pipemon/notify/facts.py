@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pipemon.analytics.stats import percentile
+from pipemon.notify.quiet import Quiet
 from pipemon.notify.rules import FAILURES, Condition, Fact, Rule
 from pipemon.store import durations, notifications
 from pipemon.store.rules import StoredRule
@@ -34,8 +35,9 @@ def to_rule(rule: StoredRule) -> Rule:
         else:
             conditions.append(Condition(one["type"], tuple([value] if isinstance(value, str) else value)))
     return Rule(
-        rule.id, rule.name, frozenset(rule.trigger_events), tuple(conditions), tuple(rule.channels), rule.enabled
-    )
+        rule.id, rule.name, frozenset(rule.trigger_events), tuple(conditions), tuple(rule.channels), rule.enabled,
+        Quiet.of(rule.quiet_hours), rule.muted_until or 0.0,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

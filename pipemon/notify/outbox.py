@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from pipemon import telemetry
 from pipemon.domain.events import Event
+from pipemon.notify import gate
 from pipemon.notify.channel import Channel, Outcome
 from pipemon.notify.message import Message, digest, explained
 from pipemon.store import backlog, explanations, notifications
@@ -80,6 +81,9 @@ class Outbox:
         self._guard(conn)
         self._gather(conn, channel, now)
         claimed = notifications.claim(conn, channel, now, LEASE_SECONDS)
+        while claimed is not None and (why_not := gate.why_not(conn, claimed, now)) is not None:
+            notifications.close(conn, claimed.id, "suppressed", why_not, now)
+            claimed = notifications.claim(conn, channel, now, LEASE_SECONDS)
         if claimed is None or (why := explanations.why(conn, claimed.event_id)) is None:
             return claimed
         told = explained(Message.from_json(claimed.message), why)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from pipemon.notify.dispatch import UNTOLD
 from pipemon.notify.facts import Deploys, fact_of
 from pipemon.notify.message import of_event
+from pipemon.notify.quiet import awake_at
 from pipemon.notify.rules import FAILURES, Fact, Index, Rule
 
 STILL = (*FAILURES, "build_still_failing")
@@ -65,16 +66,22 @@ class Preview:
 
     def _plan(self, key: tuple[object, ...], said: Planned, wanted: bool) -> None:
         last = self._open.get(key)
+        is_held = last is not None and last.at > said.at
         if said.kind == "recovery":
             if last is None and not wanted:
                 return
             self._open.pop(key, None)
+            if last is not None and last.kind == "opener" and is_held:
+                self.messages.remove(last)
+                self.represented -= last.represents
+                return
         elif said.kind == "opener" and last is not None:
-            if last.kind == "summary" and last.at > said.at:
+            if is_held:
                 last.represents += 1
                 self.represented += 1
                 return
             said.kind, said.at = "summary", max(said.at, last.at + self.interval)
+        said.at = awake_at(self.rule.quiet, said.at)
         if said.kind in ("opener", "summary"):
             self._open[key] = said
         self.represented += 1

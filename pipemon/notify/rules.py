@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from pipemon.notify.quiet import Quiet
+
 EVENTS = (
     "build_queued", "build_started", "build_succeeded", "build_failed", "build_timeout", "build_cancelled",
     "build_recovered", "build_still_failing", "build_slow", "job_failed", "deployment_success", "deployment_failed",
@@ -38,6 +40,8 @@ class Rule:
     conditions: tuple[Condition, ...]
     channels: tuple[str, ...]
     enabled: bool = True
+    quiet: Quiet | None = None
+    muted_until: float = 0.0
 
     @property
     def closes(self) -> bool:

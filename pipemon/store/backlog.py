@@ -12,15 +12,21 @@ from pipemon.store.schema_notifications import notification_channels, notificati
 
 # A message that nothing was sent before or after for so long is given up.
 LONGEST_WAIT_SECONDS = 3 * 86400
+# One that was not taken is tried again within this time, with its jitter.
+LONGEST_RETRY_SECONDS = 1200
 
 
 def list_old(conn: Connection, channel: str, before: float, now: float) -> Sequence[Any]:
-    """Return the messages of a channel that wait since before then, the oldest first; no digest among them."""
+    """Return the messages of a channel that wait since before then, the oldest first.
+
+    No digest is among them, nor what waits for a moment to come: the end of quiet hours, or of an interval.
+    """
     table = notifications.c
     waits = sa.text("notifications.state IN ('pending', 'retry', 'leased')")
     free = sa.or_(table.state != "leased", table.leased_until < now)
     columns = (table.id, table.text, table.represents, table.possible_duplicate, table.state)
-    query = sa.select(*columns).where(waits, free, table.channel == channel, table.created_at < before)
+    soon = table.due_at <= now + LONGEST_RETRY_SECONDS
+    query = sa.select(*columns).where(waits, free, soon, table.channel == channel, table.created_at < before)
     return conn.execute(query.where(table.kind != "digest").order_by(table.id)).all()
 
 

@@ -88,6 +88,11 @@ def list_after(conn: Connection, after: int, limit: int, types: Iterable[str] = 
     return list(conn.execute(query.where(events.c.type.in_(wanted)) if wanted else query))
 
 
+def get(conn: Connection, event_id: int) -> sa.Row[tuple[object, ...]] | None:
+    """Return one event; None where the log does not hold it any more."""
+    return conn.execute(sa.select(events).where(events.c.id == event_id)).one_or_none()
+
+
 def newest_id(conn: Connection, event_type: str, after: int = 0) -> int | None:
     """Return the id of the newest event of this type with an id above `after`."""
     query = sa.select(events.c.id).where(events.c.type == event_type, events.c.id > after)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from pipemon.store.schema_notifications import notification_rules, notification_state
 
-_LISTS = ("trigger_events", "conditions", "channels")
+_JSON = ("trigger_events", "conditions", "channels", "quiet_hours")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,9 @@ class StoredRule:
     enabled: bool
     created_at: int
     updated_at: int
-    version: int
+    version: int = 1
+    quiet_hours: Mapping[str, Any] | None = None
+    muted_until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class State:
     epoch: str
     last_event_id: int
     settings: Mapping[str, Any]
+    rules_revision: int = 0
 
 
 # What a fresh database begins with.
@@ -68,6 +71,7 @@ def add_rule(conn: Connection, values: Mapping[str, Any], now: int) -> StoredRul
     """Store a new rule and return it."""
     row = _packed(values) | {"created_at": now, "updated_at": now, "version": 1}
     made = conn.execute(sa.insert(notification_rules).values(row).returning(notification_rules)).one()
+    _note_change(conn)
     return _rule(made)
 
 
@@ -77,18 +81,25 @@ def change_rule(conn: Connection, rule: StoredRule, values: Mapping[str, Any], n
     same = (notification_rules.c.id == rule.id) & (notification_rules.c.version == rule.version)
     changed = sa.update(notification_rules).where(same).values(row).returning(notification_rules)
     found = conn.execute(changed).one_or_none()
+    _note_change(conn)
     return None if found is None else _rule(found)
 
 
 def delete_rule(conn: Connection, rule_id: int) -> bool:
     """Delete a rule; return whether there was one."""
+    _note_change(conn)
     return bool(conn.execute(sa.delete(notification_rules).where(notification_rules.c.id == rule_id)).rowcount)
+
+
+def _note_change(conn: Connection) -> None:
+    """Let those who keep the rules read them anew."""
+    conn.execute(sa.update(notification_state).values(rules_revision=notification_state.c.rules_revision + 1))
 
 
 def get_state(conn: Connection) -> State | None:
     """Return where dispatch stands; None before its first step."""
     row = conn.execute(sa.select(notification_state)).one_or_none()
-    return None if row is None else State(row.epoch, row.last_event_id, json.loads(row.settings))
+    return None if row is None else State(row.epoch, row.last_event_id, json.loads(row.settings), row.rules_revision)
 
 
 def begin(conn: Connection, epoch: str, last_event_id: int, now: int) -> None:
@@ -112,9 +123,10 @@ def set_settings(conn: Connection, settings: Mapping[str, Any]) -> None:
 
 
 def _packed(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: json.dumps(list(value)) if name in _LISTS else value for name, value in values.items()}
+    return {name: json.dumps(value) if name in _JSON and value is not None else value for name, value in values.items()}
 
 
 def _rule(row: Any) -> StoredRule:
     values = dict(row._mapping)
-    return StoredRule(**{name: json.loads(value) if name in _LISTS else value for name, value in values.items()})
+    read = {name: json.loads(values[name]) for name in _JSON if values[name] is not None}
+    return StoredRule(**{**values, **read})

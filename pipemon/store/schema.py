@@ -32,6 +32,7 @@ repositories = sa.Table(
     sa.Column("last_error", sa.Text),
     sa.Column("last_error_at", Moment),
     sa.Column("swept_at", Moment),
+    sa.Column("away_since", Moment),  # not read from then to `live_since`, and not looked yet for what that has hidden
 )
 
 workflows = sa.Table(

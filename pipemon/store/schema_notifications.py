@@ -17,6 +17,8 @@ notification_rules = sa.Table(
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("updated_at", Moment, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),  # rises with every change: of two at once, one is refused
+    sa.Column("quiet_hours", sa.Text),  # JSON object {from, to, tz, days}: what is told within them waits
+    sa.Column("muted_until", Moment),
 )
 
 # What is to be told, is being told, and was: the outbox and its history.
@@ -74,4 +76,5 @@ notification_state = sa.Table(
     sa.Column("epoch", sa.Text, nullable=False),
     sa.Column("last_event_id", sa.BigInteger, nullable=False),
     sa.Column("settings", sa.Text, nullable=False),  # JSON object
+    sa.Column("rules_revision", sa.BigInteger, nullable=False, server_default="0"),  # rises with each change of a rule
 )

@@ -22,6 +22,7 @@ PATH = "/api/v1/notifications"
 RULE = {"name": "Main", "trigger_events": ["build_failed"], "channels": ["slack"]}
 FIELDS = {
     "id", "name", "description", "trigger_events", "conditions", "channels", "enabled", "created_at", "updated_at",
+    "quiet_hours", "muted_until",
 }  # fmt: skip
 
 
@@ -62,6 +63,17 @@ def test_a_rule_lives(api: Api) -> None:
     assert send(api, "PUT", f"/rules/{rule['id']}", {"name": "x"}).status_code == 404
 
 
+def test_quiet_hours_and_a_mute_come_and_go(api: Api) -> None:
+    wanted = {"quiet_hours": {"from": "22:00", "to": "07:00"}, "muted_until": "2026-12-01T10:00:00+02:00"}
+    shown = send(api, "PUT", "/rules/1", wanted).get_json()
+    whole = {"from": "22:00", "to": "07:00", "tz": "UTC", "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]}
+    assert (shown["quiet_hours"], shown["muted_until"]) == (whole, "2026-12-01T08:00:00Z")
+    # What was shown is taken back.
+    assert send(api, "PUT", "/rules/1", {"quiet_hours": shown["quiet_hours"]}).get_json()["quiet_hours"] == whole
+    gone = send(api, "PUT", "/rules/1", {"quiet_hours": None, "muted_until": None}).get_json()
+    assert (gone["quiet_hours"], gone["muted_until"]) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -80,6 +92,14 @@ def test_a_rule_lives(api: Api) -> None:
         ({"conditions": [{"type": "consecutive_failures", "value": "3"}]}, "conditions"),
         ({"conditions": [{"type": "branch", "value": "x"}] * 21}, "conditions"),
         ({"enabled": "yes"}, "enabled"),
+        ({"quiet_hours": {"from": "22:00"}}, "quiet_hours"),
+        ({"quiet_hours": {"from": "22:00", "to": "24:00"}}, "quiet_hours"),
+        ({"quiet_hours": {"from": "22:00", "to": "7:00"}}, "quiet_hours"),
+        ({"quiet_hours": {"from": "22:00", "to": "07:00", "tz": "Mars/Olympus"}}, "quiet_hours"),
+        ({"quiet_hours": {"from": "22:00", "to": "07:00", "days": ["someday"]}}, "quiet_hours"),
+        ({"quiet_hours": {"from": "22:00", "to": "07:00", "days": []}}, "quiet_hours"),
+        ({"quiet_hours": "always"}, "quiet_hours"),
+        ({"muted_until": "tomorrow"}, "muted_until"),
         ({"id": 5}, "id"),
     ],
 )

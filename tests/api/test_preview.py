@@ -55,6 +55,15 @@ def test_nothing_is_sent_or_stored(told: Api) -> None:
         assert conn.execute(sa.select(sa.func.count()).select_from(notifications)).scalar_one() == 0
 
 
+def test_quiet_hours_count(told: Api) -> None:
+    """The story lasts from 06:23 to 08:03."""
+    evening = ask(told, RED | {"quiet_hours": {"from": "06:00", "to": "07:30"}}).get_json()["messages"]
+    assert [(one["kind"], one["represents"], one["at"][11:16]) for one in evening] == [
+        ("opener", 3, "07:30"), ("summary", 1, "07:46"), ("recovery", 1, "08:03"),
+    ]  # fmt: skip
+    assert ask(told, RED | {"quiet_hours": {"from": "06:00", "to": "09:00"}}).get_json()["messages_count"] == 0
+
+
 def test_conditions_count(told: Api) -> None:
     third = {"trigger_events": ["build_failed"], "conditions": [{"type": "consecutive_failures", "value": 3}]}
     assert ask(told, third).get_json()["messages_count"] == 3  # the third, the fourth, the repair

@@ -1,27 +1,21 @@
 """From the event log to an inbox, on both engines: told once, told right, never lost."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from pipemon.domain.addresses import Allowed
 from pipemon.domain.events import Event
 from pipemon.domain.logs import StepSpan
 from pipemon.domain.runs import JobList
-from pipemon.domain.secrets import Secret
 from pipemon.domain.signatures import Signature
 from pipemon.ingest.apply import Batch, Sighting, apply
 from pipemon.notify.blind import Blind
-from pipemon.notify.channels.slack import Slack
 from pipemon.notify.dispatch import GROUP_SECONDS, Dispatch
 from pipemon.notify.facts import Deploys
-from pipemon.notify.outbox import LEASE_SECONDS, Outbox
-from pipemon.notify.posting import poster
-from pipemon.outbound.client import Outbound
+from pipemon.notify.outbox import LEASE_SECONDS
 from pipemon.store import events, explanations, failures, repositories, rules
 from pipemon.store import notifications as store
 from pipemon.store.engine import Database
@@ -30,67 +24,7 @@ from pipemon.store.schema_notifications import notification_state, notifications
 from pipemon.telling import Telling
 from tests.builders import a_job, a_run
 from tests.notify.inbox import Inbox
-
-NOW = 1_760_000_000
-SHOP = "octo/shop"
-
-
-class World:
-    """A database, an inbox, and the two that lead from one to the other, on a clock that is moved."""
-
-    def __init__(self, db: Database, inbox: Inbox) -> None:
-        self.db, self.inbox, self.now, self.number = db, inbox, float(NOW), 100
-        db.transact(lambda conn: repositories.watch(conn, [SHOP]))
-        self.restart()
-        self.dispatch.step()
-
-    def restart(self) -> None:
-        post = poster(Outbound(Allowed.of(["127.0.0.1"])))
-        self.channels = {"slack": Slack("slack", Secret(self.inbox.url), post)}
-        self.dispatch = Dispatch(self.db, lambda: self.now, {"slack": "slack …"}, 3600)
-        self.outbox = Outbox(self.db, self.channels, lambda: self.now)
-
-    def end(self, conclusion: str, branch: str = "main", historic: bool = False, **over: Any) -> Any:
-        """Let a run come and end."""
-        self.number += 1
-        end = int(self.now)
-        told = {"id": self.number, "run_number": self.number, "head_repository": SHOP, "event": "push", **over}
-        times = {"created_at": end - 60, "started_at": end - 60, "updated_at": end}
-        run = a_run(repository=SHOP, branch=branch, status="completed", conclusion=conclusion, **{**times, **told})
-        batch = Batch(1, live_since=None if historic else 0, runs=(Sighting(run),))
-        self.db.transact(lambda conn: apply(conn, batch, self.now))
-        return run
-
-    def settle(self, seconds: float = 20) -> None:
-        """Let everything that is due be told."""
-        for _ in range(int(seconds)):
-            while self.dispatch.step():
-                pass
-            self.outbox.step()
-            self.now += 1
-
-    def states(self) -> list[str]:
-        with self.db.read() as conn:
-            return list(conn.execute(sa.select(notifications.c.state).order_by(notifications.c.id)).scalars())
-
-    def rows(self) -> list[Any]:
-        with self.db.read() as conn:
-            return list(conn.execute(sa.select(notifications).order_by(notifications.c.id)))
-
-
-@pytest.fixture
-def inbox() -> Iterator[Inbox]:
-    with Inbox() as found:
-        yield found
-
-
-@pytest.fixture
-def world(database: Database, inbox: Inbox) -> World:
-    return World(database, inbox)
-
-
-def titles(inbox: Inbox) -> list[str]:
-    return [post["blocks"][0]["text"]["text"] for post in inbox.posts if "blocks" in post]
+from tests.notify.world import NOW, SHOP, World, titles
 
 
 def test_a_fresh_install_pages_nobody(database: Database, inbox: Inbox) -> None:
@@ -275,9 +209,7 @@ def test_D7_new_settings_make_a_channel_new(world: World, inbox: Inbox) -> None:
 def test_D9_a_message_that_is_never_taken_holds_nobody_up(world: World, inbox: Inbox) -> None:
     inbox.script = lambda number, body: (400, "invalid_payload", {}) if "poison" in body["text"] else (200, "ok", {})
     change = {"conditions": []}
-    with world.db.read() as conn:
-        first = rules.list_rules(conn)[0]
-    world.db.transact(lambda conn: rules.change_rule(conn, first, change, NOW))
+    world.change_rule(change)
     for number in range(10):
         world.end("failure", branch="poison" if number == 3 else f"b{number}")
     world.settle(30)
@@ -297,9 +229,7 @@ def test_N5_a_first_word_goes_before_a_storm_s_summaries(world: World) -> None:
 
 
 def test_N3_no_faster_than_one_a_second(world: World, inbox: Inbox) -> None:
-    with world.db.read() as conn:
-        first = rules.list_rules(conn)[0]
-    world.db.transact(lambda conn: rules.change_rule(conn, first, {"conditions": []}, NOW))
+    world.change_rule({"conditions": []})
     for number in range(5):
         world.end("failure", branch=f"b{number}")
     while world.dispatch.step():
@@ -323,9 +253,7 @@ def test_N6_a_mute_is_kept_with_its_reason_and_ends(world: World, inbox: Inbox) 
 
 
 def test_a_rule_for_a_channel_that_is_not_there_says_so(world: World) -> None:
-    with world.db.read() as conn:
-        first = rules.list_rules(conn)[0]
-    world.db.transact(lambda conn: rules.change_rule(conn, first, {"channels": ["pager"]}, NOW))
+    world.change_rule({"channels": ["pager"]})
     world.end("failure")
     world.settle(2)
     assert [(row.state, row.why) for row in world.rows()] == [("suppressed", "there is no channel pager")]
@@ -479,9 +407,7 @@ def test_D10_after_a_day_without_slack_all_is_told_as_one(world: World, inbox: I
         world.end("failure", branch=f"b{number}")
     world.dispatch.step()
     change = {"conditions": []}
-    with world.db.read() as conn:
-        first = rules.list_rules(conn)[0]
-    world.db.transact(lambda conn: rules.change_rule(conn, first, change, NOW))
+    world.change_rule(change)
     for number in range(12):
         world.end("failure", branch=f"c{number}")
     for _ in range(100):  # a day, a quarter of an hour at a time
@@ -517,9 +443,7 @@ def test_D10_a_few_that_waited_come_one_by_one(world: World, inbox: Inbox) -> No
 def test_a_message_that_is_never_taken_is_given_up_while_others_are(world: World, inbox: Inbox) -> None:
     inbox.script = lambda number, body: (500, "no", {}) if "poison" in body["text"] else (200, "ok", {})
     change = {"conditions": []}
-    with world.db.read() as conn:
-        first = rules.list_rules(conn)[0]
-    world.db.transact(lambda conn: rules.change_rule(conn, first, change, NOW))
+    world.change_rule(change)
     world.end("failure", branch="poison")
     world.settle(5)
     world.end("failure", branch="other")
@@ -539,9 +463,7 @@ def test_a_message_that_is_never_taken_is_given_up_while_others_are(world: World
 def test_a_build_that_takes_unusually_long(world: World, known: int, took: int, titles_wanted: list[str]) -> None:
     """The workflow's builds take a minute; of ten of them nothing can be said."""
     change = {"trigger_events": ["build_slow"], "conditions": []}
-    with world.db.read() as conn:
-        first = rules.list_rules(conn)[0]
-    world.db.transact(lambda conn: rules.change_rule(conn, first, change, NOW))
+    world.change_rule(change)
     for _ in range(known):
         world.end("success", historic=True)
         world.now += 60
@@ -559,9 +481,7 @@ def test_a_condition_on_what_is_usual(world: World, factor: float, count: int) -
     for _ in range(25):
         world.end("success", historic=True)
         world.now += 60
-    with world.db.read() as conn:
-        first = rules.list_rules(conn)[0]
-    world.db.transact(lambda conn: rules.change_rule(conn, first, change, NOW))
+    world.change_rule(change)
     world.dispatch.step()
     end = int(world.now)
     world.end("success", created_at=end - 90, started_at=end - 90)
@@ -581,9 +501,7 @@ def test_a_condition_on_what_is_usual(world: World, factor: float, count: int) -
 def test_who_was_told_is_told_of_the_repair_whoever_makes_it(
     world: World, condition: Any, broken: dict[str, Any], mended: dict[str, Any]
 ) -> None:
-    with world.db.read() as conn:
-        first = rules.list_rules(conn)[0]
-    world.db.transact(lambda conn: rules.change_rule(conn, first, {"conditions": [condition]}, NOW))
+    world.change_rule({"conditions": [condition]})
     world.end("failure", **broken)
     world.settle(5)
     assert len(world.inbox.posts) == 1
@@ -605,9 +523,7 @@ def test_that_it_was_slow_is_the_better_word(world: World) -> None:
     for _ in range(25):
         world.end("success", historic=True)
         world.now += 60
-    with world.db.read() as conn:
-        first = rules.list_rules(conn)[0]
-    world.db.transact(lambda conn: rules.change_rule(conn, first, change, NOW))
+    world.change_rule(change)
     world.dispatch.step()
     end = int(world.now)
     world.end("success", created_at=end - 200, started_at=end - 200)

@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 from marshmallow import ValidationError, fields
 
@@ -94,6 +95,16 @@ class Text(fields.String):
         if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", text):
             raise ValidationError("Has control characters.")
         return text or None
+
+
+class Zone(Text):
+    """The IANA name of a time zone; an empty one is UTC."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        name = super()._deserialize(value, attr, data, **kwargs) or "UTC"
+        if name not in available_timezones():
+            raise ValidationError("Not a time zone of the IANA database, such as Europe/Berlin.")
+        return ZoneInfo(name)
 
 
 class Hash(Text):

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo, available_timezones
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import fields, validate
 
 from pipemon.analytics.definitions import IDS
 from pipemon.analytics.trends import GRANULARITIES
 from pipemon.api.schemas.base import Answer
-from pipemon.api.schemas.fields import HERE, Moment, Text, TrueOrFalse, Whole, Word
+from pipemon.api.schemas.fields import HERE, Moment, Text, TrueOrFalse, Whole, Word, Zone
 from pipemon.api.schemas.pipeline import AsOfAnswer
 from pipemon.api.schemas.scope import Repositories, to_scope
 from pipemon.api.services import as_of, moment
@@ -19,16 +18,6 @@ from pipemon.queries.scope import Scope
 from pipemon.queries.window import DAY_SECONDS, UTC, Window
 
 LONGEST_DAYS = 730
-
-
-class Zone(Text):
-    """The IANA name of a time zone; an empty one is UTC."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        name = super()._deserialize(value, attr, data, **kwargs) or "UTC"
-        if name not in available_timezones():
-            raise ValidationError("Not a time zone of the IANA database, such as Europe/Berlin.")
-        return ZoneInfo(name)
 
 
 class WindowArguments(Repositories):

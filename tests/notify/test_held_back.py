@@ -1,0 +1,146 @@
+"""What a rule holds back: quiet hours, mutes, and rules that were changed while something waited."""
+
+import json
+from typing import Any
+
+import pytest
+
+from pipemon.store import rules
+from tests.notify.inbox import Inbox
+from tests.notify.world import NOW, World, titles
+
+# The world begins on a Thursday at 08:53:20 UTC.
+QUIET = {"from": "08:00", "to": "09:00", "tz": "UTC", "days": ["thu"]}
+UNTIL_NINE = 400
+
+
+def test_quiet_hours_hold_a_message_until_they_end(world: World, inbox: Inbox) -> None:
+    world.change_rule({"quiet_hours": QUIET})
+    world.end("failure")
+    world.settle(30)
+    assert (inbox.posts, world.states()) == ([], ["pending"])
+    world.now = NOW + UNTIL_NINE
+    world.settle(5)
+    assert [title.endswith("failed on main") for title in titles(inbox)] == [True]
+
+
+def test_what_broke_and_was_repaired_within_them_wakes_nobody(world: World, inbox: Inbox) -> None:
+    world.change_rule({"quiet_hours": QUIET})
+    for conclusion in ("failure", "failure", "success"):
+        world.end(conclusion)
+        world.settle(20)
+    world.now = NOW + UNTIL_NINE
+    world.settle(1000)
+    assert inbox.posts == []
+    why = "it broke and was repaired within quiet hours"
+    assert [(row.kind, row.why) for row in world.rows()] == [
+        ("opener", why), ("single", "told by message 1"), ("recovery", why),
+    ]  # fmt: skip
+    assert set(world.states()) == {"suppressed"}
+    world.end("failure")
+    world.settle(5)
+    assert len(inbox.posts) == 1
+
+
+def test_further_failures_within_them_are_one_message(world: World, inbox: Inbox) -> None:
+    world.change_rule({"quiet_hours": QUIET})
+    for _ in range(3):
+        world.end("failure")
+        world.settle(5)
+    world.now = NOW + UNTIL_NINE
+    world.settle(5)
+    assert [title.endswith("failed on main") for title in titles(inbox)] == [True]
+    assert "*Failures in a row*\\n3" in json.dumps(inbox.posts)
+    assert world.rows()[0].represents == 3
+
+
+def test_a_repair_of_what_was_told_before_them_waits_too(world: World, inbox: Inbox) -> None:
+    world.end("failure")
+    world.settle(5)
+    world.change_rule({"quiet_hours": QUIET})
+    world.end("success")
+    world.settle(5)
+    assert len(inbox.posts) == 1
+    world.now = NOW + UNTIL_NINE
+    world.settle(5)
+    assert "repaired" in titles(inbox)[-1]
+
+
+def test_many_that_quiet_hours_hold_are_no_outage(world: World, inbox: Inbox) -> None:
+    """Nothing is folded before it is due: a digest must not go out in the night."""
+    world.change_rule({"quiet_hours": {**QUIET, "from": "00:00", "to": "12:00"}, "conditions": []})
+    for number in range(8):
+        world.end("failure", branch=f"b{number}")
+    world.settle(2)
+    world.now += 2 * 3600
+    world.settle(5)
+    assert (inbox.posts, set(world.states())) == ([], {"pending"})
+
+
+def test_N6_a_muted_rule_tells_nothing_and_says_so(world: World, inbox: Inbox) -> None:
+    world.change_rule({"muted_until": NOW + 50})
+    world.end("failure")
+    world.settle(5)
+    assert [row.why for row in world.rows()] == ["the rule is muted until 2025-10-09T08:54:10Z"]
+    world.now = NOW + 51
+    world.end("failure")
+    world.settle(5)
+    assert len(inbox.posts) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"enabled": False}, "its rule was disabled"),
+        ({"muted_until": NOW + 9000}, "the rule is muted until 2025-10-09T11:23:20Z"),
+        (None, "its rule was deleted"),
+    ],
+)
+def test_N6_what_waits_is_not_sent_once_its_rule_says_no(world: World, inbox: Inbox, change: Any, why: str) -> None:
+    inbox.script = lambda number, body: (503, "no", {}) if number == 0 else (200, "ok", {})
+    world.end("failure")
+    world.settle(2)
+    assert world.states() == ["retry"]
+    if change is None:
+        world.db.transact(lambda conn: rules.delete_rule(conn, 1))
+    else:
+        world.change_rule(change)
+    world.settle(30)
+    assert [(row.state, row.why) for row in world.rows()] == [("suppressed", why)]
+    assert len(inbox.posts) == 1
+
+
+def test_N6_a_mute_of_its_branch_holds_what_waits(world: World, inbox: Inbox) -> None:
+    inbox.script = lambda number, body: (503, "no", {}) if number == 0 else (200, "ok", {})
+    world.end("failure")
+    world.settle(2)
+    mute = {"mutes": [{"branch": "ma*", "workflow": "C*", "until": NOW + 900, "reason": "release day"}]}
+    world.db.transact(lambda conn: rules.set_settings(conn, mute))
+    world.settle(30)
+    assert [(row.state, row.why) for row in world.rows()] == [("suppressed", "muted: release day")]
+
+
+def test_N6_an_edited_rule_tells_what_it_had_decided(world: World, inbox: Inbox) -> None:
+    inbox.script = lambda number, body: (503, "no", {}) if number == 0 else (200, "ok", {})
+    world.end("failure")
+    world.settle(2)
+    world.change_rule({"conditions": [{"type": "branch", "value": "release/*"}]})
+    world.settle(30)
+    assert world.states() == ["sent"]
+
+
+def test_a_rule_that_is_replaced_at_once_is_learned(world: World, inbox: Inbox) -> None:
+    """Dispatch keeps the rules; one that takes the number of a deleted one is another one."""
+    world.end("failure")
+    world.settle(3)
+    values = {"name": "r", "description": "", "trigger_events": ["build_failed"], "conditions": [], "enabled": True}
+
+    def replaced(conn: Any) -> None:
+        for number in (1, 2):
+            rules.delete_rule(conn, number)
+        rules.add_rule(conn, {**values, "channels": ["slack"]}, NOW)
+
+    world.db.transact(replaced)
+    world.end("failure", branch="anything")
+    world.settle(3)
+    assert "failed on anything" in titles(inbox)[-1]
