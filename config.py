@@ -2,7 +2,7 @@
 """The settings: the only reader of the environment, every value checked before anything starts."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 from dotenv import dotenv_values
 
 import config_values as check
-from config_values import ApiKey, is_loopback
+from config_contradictions import contradictions
+from config_values import ApiKey
 from pipemon.domain.cron import Cron
 from pipemon.domain.secrets import Secret
 
@@ -80,6 +81,7 @@ class Settings:
     event_retention_days: int = _is("30", check.whole(1, 3650))
     backfill_days: int = _is("90", check.whole(0, 3650))
     notify_max_age_minutes: int = _is("60", check.whole(1, 10_080))
+    queued_too_long_minutes: int = _is("15", check.whole(1, 10_080))
     digest_daily: Cron | None = _is("0 8 * * *", check.cron)
     digest_weekly: Cron | None = _is("0 8 * * 1", check.cron)
     digest_tz: ZoneInfo = _is("UTC", check.zone)
@@ -98,7 +100,7 @@ class Settings:
         """Return the settings of the environment, which goes before the file; SettingsError tells all mistakes."""
         texts = _Texts(os.environ if environ is None else environ, env_file)
         values = {item.name: texts.value(item.name, item.metadata) for item in fields(cls) if item.metadata}
-        mistakes = [*texts.mistakes, *_contradictions(texts, values)]
+        mistakes = [*texts.mistakes, *contradictions(texts.given, values)]
         if mistakes:
             raise SettingsError("\n".join(mistakes))
         return _derive(cls(**values, secret_files=texts.files), texts)
@@ -179,37 +181,6 @@ class _Texts:
         if not self._given[name]:
             self.mistakes.append(f"{variable}: got {str(path)!r} (empty); allowed: a file that holds the secret")
         self.files[name] = path
-
-
-def _contradictions(texts: _Texts, values: Mapping[str, Any]) -> Iterator[str]:
-    """Tell the values that are right alone and wrong together."""
-    given = texts.given
-    app = ("GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_APP_INSTALLATION_ID")
-    credentials = bool(given("GITHUB_TOKEN") or any(map(given, app)))
-    if missing := [name for name in app if not given(name)] if any(map(given, app)) else []:
-        yield f"{missing[0]}: got nothing; allowed: all of {', '.join(app)}, or none"
-    if given("GITHUB_TOKEN") and any(map(given, app)):
-        yield "GITHUB_TOKEN: got *** beside GITHUB_APP_ID; allowed: a token or an App, not both"
-    watched = [name for name in ("GITHUB_OWNER", "GITHUB_REPO", "GITHUB_REPOSITORIES") if given(name)]
-    if watched and not credentials:
-        yield f"GITHUB_TOKEN: got nothing, with {watched[0]} set; allowed: a token (or GITHUB_APP_*) that may read it"
-    if credentials and not watched:
-        yield "GITHUB_OWNER: got nothing; allowed: GITHUB_OWNER with GITHUB_REPO, or GITHUB_REPOSITORIES"
-    if given("GITHUB_REPO") and not given("GITHUB_OWNER"):
-        yield f"GITHUB_OWNER: got nothing, with GITHUB_REPO={given('GITHUB_REPO')!r}; allowed: the owner of that"
-    if given("GITHUB_OWNER") and not given("GITHUB_REPO") and not given("GITHUB_REPOSITORIES"):
-        yield "GITHUB_REPO: got nothing; allowed: one name, a comma list of names, or * for all of the owner's"
-    if "*" in values["github_repo"] and (len(values["github_repo"]) > 1 or values["github_repositories"]):
-        yield f"GITHUB_REPO: got {given('GITHUB_REPO')!r} beside other names; allowed: * alone, or names"
-    if not (is_loopback(values["host"]) or given("API_KEYS") or values["allow_anonymous_read"]):
-        yield f"HOST: got {values['host']!r}, public, without API_KEYS; allowed: a key, or ALLOW_ANONYMOUS_READ=true"
-    if given("FLASK_DEBUG").lower() not in check.OFF | {""}:
-        yield f"FLASK_DEBUG: got {given('FLASK_DEBUG')!r}; allowed: nothing (its debugger runs what visitors type)"
-    if values["web_concurrency"] > 1 and not (values["database_url"] or "").startswith("postgresql"):
-        yield f"WEB_CONCURRENCY: got {values['web_concurrency']}; allowed: 1, or more with DATABASE_URL=postgresql://…"
-    for low, high in (("default_page_size", "max_page_size"), ("poll_interval_active", "poll_interval_idle")):
-        if values[low] > values[high]:
-            yield f"{low.upper()}: got {values[low]}; allowed: no more than {high.upper()}, {values[high]}"
 
 
 def _derive(settings: Settings, texts: _Texts) -> Settings:

@@ -182,6 +182,7 @@ def make_work(
         refresh_snapshot=refresh,
         chores=chores,
         deploying=Deploying(settings.deployment_workflows, settings.deployment_branches),
+        queued_too_long_seconds=settings.queued_too_long_minutes * 60,
         unhurried=not settings.demo,
     )
 

@@ -28,8 +28,10 @@ from pipemon.ingest.plan import Floors, Plan
 from pipemon.ingest.poll import Poller
 from pipemon.ingest.reader import Deps
 from pipemon.ingest.rollouts import Rollouts
+from pipemon.ingest.stock import Stock
 from pipemon.ingest.sweep import Sweep
 from pipemon.ingest.told import Told
+from pipemon.ingest.vigil import Vigil
 from pipemon.store import state
 from pipemon.store.engine import Database
 from pipemon.store.engine import DatabaseError as StoreError
@@ -71,6 +73,7 @@ class Work:
     tell: Callable[[Callable[[Connection], None], Callable[[], bool]], Callable[[], object]] = lambda *_: lambda: None
     explain: Callable[[Deps], Callable[[], object]] = lambda _: lambda: None
     deploying: Deploying = field(default_factory=Deploying)
+    queued_too_long_seconds: int = 900
     unhurried: bool = True  # keep below GitHub's calls per minute; the simulator has no such rule
 
 
@@ -101,6 +104,8 @@ class Background:
         self._woken = threading.Event()
         self._sweep = Sweep(deps, time.monotonic)
         self._movements = Movements(deps)
+        self._stock = Stock(deps)
+        self._vigil = Vigil(deps, time.monotonic, work.queued_too_long_seconds)
         self._discovery = Discovery(deps, work.owner, time.monotonic)
         self._explain = work.explain(deps)
         self._backfill = Backfill(deps, work.backfill_days, time.monotonic)
@@ -138,6 +143,7 @@ class Background:
             Chore("poll", self._poll, 1.0),
             Chore("fill", self._fill, 1.0),
             Chore("move", self._movements.step, 1.0),
+            Chore("stand", lambda: self._stock.step() + self._vigil.step(), 1.0),
             Chore("explain", self._explain, 1.0),
             Chore("tell", self._work.tell(self._guard, lambda: self.leads and not self._stopping), 1.0),
             *self._work.chores,

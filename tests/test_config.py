@@ -68,6 +68,7 @@ DEFAULTS = {
     "event_retention_days": 30,
     "backfill_days": 90,
     "notify_max_age_minutes": 60,
+    "queued_too_long_minutes": 15,
     "digest_daily": parse_cron("0 8 * * *"),
     "digest_weekly": parse_cron("0 8 * * 1"),
     "digest_tz": ZoneInfo("UTC"),

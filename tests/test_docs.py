@@ -121,7 +121,15 @@ def test_every_served_path_is_in_the_readme(tmp_path: Path, sqlite_template: Pat
 @pytest.mark.parametrize("name", ["Dockerfile", ".dockerignore"])
 def test_the_image_has_every_module_and_no_secret(name: str) -> None:
     text = (ROOT / name).read_text()
-    for module in ("config.py", "config_values.py", "wsgi.py", "gunicorn.conf.py", "pipemon", "requirements.txt"):
+    for module in (
+        "config.py",
+        "config_values.py",
+        "config_contradictions.py",
+        "wsgi.py",
+        "gunicorn.conf.py",
+        "pipemon",
+        "requirements.txt",
+    ):
         assert module in text
     assert ".env " not in text
 

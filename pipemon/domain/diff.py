@@ -129,6 +129,13 @@ def progress_event(run: Run, attempt: Attempt, completed: int, total: int, now: 
     return Event("build_progress", "builds", run.repository, key, now, run.id, attempt.run_attempt, False, data)
 
 
+def standing_event(run: Run, attempt: Attempt, event_type: str, now: int, more: Mapping[str, object]) -> Event:
+    """Return the event of what no change tells: how a build stands now, once for each attempt. It is news, always."""
+    key = f"run:{run.id}:{attempt.run_attempt}:{event_type}"
+    data = {**_build_data(run, attempt), **more}
+    return Event(event_type, "builds", run.repository, key, now, run.id, attempt.run_attempt, False, data)
+
+
 def moves_pipeline(event: Event) -> bool:
     """Whether the event changes how a pipeline stands now: a build came to another state."""
     return not event.historic and event.type not in ("build_progress", "job_failed")

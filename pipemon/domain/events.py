@@ -24,6 +24,8 @@ BY_CONCLUSION = {
 }
 # What is told of deployments, which are no builds.
 DEPLOYMENT_TYPES = ("deployment_success", "deployment_failed", "rollback_detected")
+# What no change of a build tells: it takes or waits too long, or an outage of ours has hidden that it broke.
+STANDING_TYPES = ("build_overdue", "build_queued_too_long", "build_still_failing", "build_recovered")
 # Every public event name, in the order in which a build can come to them; then what follows from builds.
 TYPES = (
     *dict.fromkeys(BY_STATUS.values()),
@@ -33,7 +35,9 @@ TYPES = (
     "build_updated",
     "build_deleted",
     "job_failed",
+    *STANDING_TYPES,
     *DEPLOYMENT_TYPES,
+    "budget_low",
     "pipeline_updated",
     "analytics_updated",
     "notification_sent",
@@ -42,6 +46,7 @@ TYPES = (
 
 # The topic of each that is not told of one build.
 _TOPICS = dict.fromkeys(DEPLOYMENT_TYPES, "pipeline") | {
+    "budget_low": "pipeline",
     "pipeline_updated": "pipeline",
     "analytics_updated": "analytics",
     "notification_sent": "notifications",

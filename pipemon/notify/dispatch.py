@@ -92,7 +92,9 @@ class Dispatch:
         data.setdefault("branch", fact.branch)
         closing = _closing(fact, index)
         for rule, name in index.matching(fact) + closing:
-            said = message.of_event(name, data, row.occurred_at, fact.failures)
+            # What an outage has hidden is told as what it is, whatever name a rule asked for.
+            told = row.type if row.type == "build_still_failing" else name
+            said = message.of_event(told, data, row.occurred_at, fact.failures)
             for channel in rule.channels:
                 one = _One(rule, name, channel, row.id, data, said, now)
                 self._put(conn, one, fact, settings, needs_opener=(rule, name) in closing)
@@ -111,14 +113,16 @@ class Dispatch:
         elif one.name == "build_recovered":
             self._repair(conn, one, group, needs_opener)
         else:
-            self._add(conn, one, "single")
+            self._add(conn, one, "single", due_at=one.now + self._wait(conn, one) if one.name == "job_failed" else None)
+
+    def _wait(self, conn: Connection, one: "_One") -> float:
+        """Return for how long a failure's message waits: why it failed is worth a moment, and no more."""
+        return 0.0 if explanations.is_complete(conn, one.event_id) else self._patience
 
     def _fail(self, conn: Connection, one: "_One", group: notifications.Group | None, interval: float) -> None:
         """Tell the first failure at once, and further ones of the same incident together, once an interval."""
         if group is None:
-            # Why it failed is known a moment later: it is worth that moment, and no more.
-            wait = 0.0 if explanations.is_complete(conn, one.event_id) else self._patience
-            self._add(conn, one, "opener", due_at=one.now + wait)
+            self._add(conn, one, "opener", due_at=one.now + self._wait(conn, one))
         elif group.state == "pending" and (group.kind == "summary" or self._is_held(group, one.now)):
             told = message.summary(one.said, group.represents + 1) if group.kind == "summary" else one.said
             notifications.represent(conn, group.id, told.to_json(), told.text)

@@ -74,6 +74,8 @@ def fact_of(
         return _of_deployment(conn, event_type, data)
     build = None if run_id is None else notifications.build(conn, run_id, int(data.get("run_attempt") or 1))
     names = [event_type]
+    if event_type == "build_still_failing":
+        names.append("build_timeout" if data.get("conclusion") == "timed_out" else "build_failed")
     if build is not None and event_type in FAILURES and build.was_red:
         names.append("build_still_failing")
     if build is not None and event_type in REPAIRS and build.was_red:
@@ -98,7 +100,7 @@ def fact_of(
         conclusion=data.get("conclusion"),
         event=data.get("event"),
         author=(build.author if build else None) or data.get("actor"),
-        failures=build.failures if build else 0,
+        failures=int(data.get("failures") or (build.failures if build else 0)),
         duration_seconds=seconds,
         p95_seconds=p95,
     )

@@ -54,7 +54,7 @@ def explained(said: Message, why: Why) -> Message:
     where = why.job if why.step is None else f"{why.job}, step {why.step}"
     if why.others:
         where += f" (and {why.others} more failed {'job' if why.others == 1 else 'jobs'})"
-    facts = [pair for pair in said.facts if pair[0] not in ("Job", "Step")]
+    facts = [pair for pair in said.facts if pair[0] != "Job" and (pair[0] != "Step" or why.step is None)]
     return replace(said, facts=(*facts[:1], ("Job", where), *facts[1:]), error=why.title)
 
 
@@ -68,6 +68,9 @@ HEADLINES = {
     "build_started": ("info", "{workflow} started on {branch}"),
     "build_queued": ("info", "{workflow} is queued on {branch}"),
     "build_slow": ("warn", "{workflow} took unusually long on {branch}"),
+    "build_overdue": ("warn", "{workflow} runs for unusually long on {branch}"),
+    "build_queued_too_long": ("warn", "{workflow} waits for a runner on {branch}"),
+    "budget_low": ("warn", "few calls to GitHub are left"),
     "job_failed": ("bad", "a job of {workflow} failed on {branch}"),
     "deployment_success": ("good", "{branch} was deployed to {environment}"),
     "deployment_failed": ("bad", "{branch} could not be deployed to {environment}"),
@@ -75,8 +78,19 @@ HEADLINES = {
 }
 
 
+# Durations in an event's data, and the word for each.
+TIMES = (
+    ("duration_seconds", "Took"),
+    ("running_seconds", "Runs for"),
+    ("p99_seconds", "Usually at most"),
+    ("queued_seconds", "Waits for"),
+)
+
+
 def of_event(event_type: str, data: Mapping[str, Any], occurred_at: int, failures: int = 0) -> Message:
     """Return the message of one event of a build. `failures`: how many in a row there are by now, or were."""
+    if event_type == "budget_low":
+        return _of_budget(data, occurred_at)
     severity, headline = HEADLINES.get(event_type, ("info", f"{event_type}: {{workflow}} on {{branch}}"))
     named = {
         "workflow": data.get("workflow") or "a workflow",
@@ -96,14 +110,26 @@ def of_event(event_type: str, data: Mapping[str, Any], occurred_at: int, failure
         facts.append(("Step", str(data["failed_step"])))
     if failures > 1:
         facts.append(("Failures in a row", str(failures)))
-    if data.get("duration_seconds") is not None:
-        facts.append(("Took", took(int(data["duration_seconds"]))))
-    facts.append(("At", (format_time(occurred_at) or "").replace("T", " ").replace("Z", " UTC")))
+    facts += [(word, took(int(data[name]))) for name, word in TIMES if data.get(name) is not None]
+    if data.get("labels"):
+        facts.append(("Runner", ", ".join(map(str, data["labels"]))))
+    facts.append(("Since", _moment(data["since"])) if data.get("since") else ("At", _moment(format_time(occurred_at))))
     title = headline.format_map(named)
     url = data.get("url")
     return Message(
         title, f"{title} ({data.get('repository')})", severity, tuple(facts), str(url) if url else None, occurred_at
     )
+
+
+def _of_budget(data: Mapping[str, Any], occurred_at: int) -> Message:
+    title = "few calls to GitHub are left"
+    text = "At a tenth pipemon stops to read, so that people can still act; what it shows may then be old."
+    left, until = f"{data['remaining']} of {data['limit']}", _moment(data["reset_at"])
+    return Message(title, text, "warn", (("Left", left), ("Until", until)), occurred_at=occurred_at)
+
+
+def _moment(text: str | None) -> str:
+    return (text or "").replace("T", " ").replace("Z", " UTC")
 
 
 def summary(first: Message, count: int) -> Message:

@@ -11,8 +11,8 @@ from pipemon.notify.quiet import Quiet
 
 EVENTS = (
     "build_queued", "build_started", "build_succeeded", "build_failed", "build_timeout", "build_cancelled",
-    "build_recovered", "build_still_failing", "build_slow", "job_failed", "deployment_success", "deployment_failed",
-    "rollback_detected", "budget_low",
+    "build_recovered", "build_still_failing", "build_slow", "build_overdue", "build_queued_too_long", "job_failed",
+    "deployment_success", "deployment_failed", "rollback_detected", "budget_low",
 )  # fmt: skip
 GLOBBED = ("branch", "workflow", "status", "conclusion", "event", "author", "repository")
 COUNTED = ("consecutive_failures", "duration_over_minutes", "duration_over_p95")

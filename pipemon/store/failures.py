@@ -154,15 +154,18 @@ def explain(conn: Connection, job_id: int, found: Explained) -> None:
     bump_revision(conn)
 
 
-def why(conn: Connection, run_id: int, run_attempt: int) -> Why | None:
-    """Return why an attempt failed: what the log of the job says that failed first; None where none is known."""
+def why(conn: Connection, run_id: int, run_attempt: int, job_id: int | None = None) -> Why | None:
+    """Return why an attempt failed: what the log of the job says that failed first, or that of the job asked for.
+
+    None where none is known.
+    """
     query = (
         sa.select(jobs.c.name, failures.c.step, failures.c.title)
         .join_from(failures, jobs, jobs.c.id == failures.c.job_id)
         .where(failures.c.run_id == run_id, jobs.c.run_attempt == run_attempt)
         .order_by(failures.c.title.is_(None), failures.c.completed_at, failures.c.job_id)
     )
-    rows = conn.execute(query).all()
+    rows = conn.execute(query if job_id is None else query.where(jobs.c.id == job_id)).all()
     return Why(*rows[0], len(rows) - 1) if rows else None
 
 

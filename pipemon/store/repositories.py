@@ -72,7 +72,7 @@ def watch(conn: Connection, names: Iterable[str]) -> None:
             conn.execute(sa.insert(repositories).values(name=name, watched=True))
         elif not known[name]:
             # Unwatched for a while: what happened meanwhile is history.
-            values = {"watched": True, "live_since": None, "last_success_at": None, "due_by": None}
+            values = dict.fromkeys(("live_since", "last_success_at", "due_by", "away_since")) | {"watched": True}
             conn.execute(sa.update(repositories).where(repositories.c.name == name).values(values))
     for name in known.keys() - set(wanted):
         conn.execute(sa.update(repositories).where(repositories.c.name == name).values(watched=False))
@@ -91,6 +91,11 @@ def record_success(conn: Connection, outcome: PollOutcome, live_since: int) -> N
         "last_success_at": outcome.at,
         "first_success_at": sa.func.coalesce(table.first_success_at, outcome.at),
         "live_since": live_since,
+        # A later start of what is news: until then nobody looked.
+        "away_since": sa.case(
+            (table.live_since < live_since, sa.func.coalesce(table.away_since, table.last_success_at)),
+            else_=table.away_since,
+        ),
         "due_by": outcome.due_by,
         # After an outage: what began and ended meanwhile only a sweep finds.
         "swept_at": sa.case((_was_away(outcome), None), else_=table.swept_at),

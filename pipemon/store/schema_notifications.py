@@ -54,6 +54,7 @@ notifications = sa.Table(
     ),
     sa.Index("ix_notifications_group", "group_key", "id"),
     sa.Index("ix_notifications_created", "created_at"),
+    sa.Index("ix_notifications_event", "event_id"),
 )
 
 notification_channels = sa.Table(

@@ -15,7 +15,9 @@ from pipemon.domain import diff
 from pipemon.domain.deployments import Verdict
 from pipemon.domain.events import TYPES, Event
 from pipemon.domain.runs import Attempt, AttemptTimes
-from pipemon.ingest import deployed, movements
+from pipemon.domain.times import format_time
+from pipemon.github.budget import Limits
+from pipemon.ingest import deployed, movements, vigil
 from pipemon.live import hub, protocol, session, socket
 from pipemon.live.protocol import Misunderstood
 from pipemon.notify.outbox import event_of
@@ -157,10 +159,17 @@ def every_event() -> Iterator[Event]:
             assert failed is not None
             yield failed
         yield diff.progress_event(run, queued, 1, 3, T0)
+        late = {"running_seconds": 900, "p99_seconds": 300}
+        yield diff.standing_event(run, queued, "build_overdue", T0, late)
+        waits = {"queued_seconds": 900, "labels": ["gpu"], "job": "test"}
+        yield diff.standing_event(run, queued, "build_queued_too_long", T0, waits)
+        yield diff.standing_event(run, queued, "build_still_failing", T0, {"since": format_time(T0), "failures": 2})
+        yield diff.standing_event(run, queued, "build_recovered", T0, {"since": format_time(T0)})
         yield diff.deleted_event(run, T0)
         yield diff.restored_event(run, T0)
         yield diff.pipeline_event(list(diff.run_events(run, None, queued, 0)), 1, 2, T0)
     yield movements._event("octo/shop", 5, 2, T0)
+    yield from vigil._budget(Limits("t", 5000, 900, T0 + 600), T0)
     for rule_id, group in ((1, "1|slack|octo/shop|7|main"), (None, None)):
         claimed = Claimed(3, rule_id, "slack", "{}", 1, False, group)
         yield event_of("notification_sent", claimed, "sent", T0)

@@ -389,6 +389,32 @@ def test_a_reason_waits_for_the_other_jobs_of_the_run(patient: World) -> None:
     assert "and 1 more failed job)" in json.dumps(patient.inbox.posts)
 
 
+def test_each_failed_job_is_told_with_its_own_reason(patient: World) -> None:
+    patient.change_rule({"trigger_events": ["job_failed"], "conditions": []})
+    run = patient.end("failure")
+    for name in ("lint", "unit"):
+        failed_job(patient, run, name=name)
+    patient.settle(3)
+    assert patient.inbox.posts == []
+    read_log(patient, "Error: both")
+    patient.settle(4)
+    told = [json.dumps(post) for post in patient.inbox.posts]
+    assert len(told) == 2
+    assert all("Error: both" in text for text in told)
+    assert ["lint, step Run tests" in text for text in told] == [True, False]
+    assert ["unit, step Run tests" in text for text in told] == [False, True]
+
+
+def test_a_reason_does_not_end_quiet_hours(patient: World) -> None:
+    patient.change_rule({"quiet_hours": {"from": "08:00", "to": "10:00", "tz": "UTC", "days": ["thu"]}})
+    run = patient.end("failure")
+    failed_job(patient, run, name="unit")
+    patient.settle(2)
+    read_log(patient, "Error: it")
+    patient.settle(10)
+    assert (patient.inbox.posts, patient.states()) == ([], ["pending"])
+
+
 def test_G9_a_skewed_local_clock_holds_no_message_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is due by GitHub's clock is due: also where the local one is an hour behind."""
     telling = Telling(world.db, world.channels, lambda: world.now, 3600)

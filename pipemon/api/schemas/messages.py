@@ -70,6 +70,8 @@ BUILD_DATA = _of(
         "inferred": {"const": True, "description": "A step that must have been and that nobody saw."},
         "job_id": WHOLE, "job": TEXT, "job_conclusion": _maybe(TEXT), "failed_step": _maybe(TEXT),
         "job_url": _maybe(TEXT), "jobs_completed": COUNT, "jobs_total": COUNT,
+        "running_seconds": COUNT, "p99_seconds": COUNT, "queued_seconds": COUNT,
+        "labels": {"type": "array", "items": TEXT}, "since": _maybe(MOMENT), "failures": COUNT,
     },
     description="Of a deleted build, or one that is there again, only what is required is told.",
 )  # fmt: skip
@@ -88,6 +90,10 @@ DEPLOYMENT_DATA = _of(
     },
     description="Of a deployment: its end, or that it is a rollback.",
 )  # fmt: skip
+BUDGET_DATA = _of(
+    {"remaining": COUNT, "limit": COUNT, "reset_at": MOMENT},
+    description="Of GitHub's calls: how many are left of how many, and until when. It is of no repository.",
+)
 ANALYTICS_DATA = _of({"repository": TEXT, "builds": COUNT, "last_build_event_id": EVENT_ID})
 NOTIFICATION_DATA = _of(
     {"notification_id": WHOLE, "rule_id": _maybe(WHOLE), "channel": TEXT, "status": {"enum": ["sent", "failed"]}}
@@ -95,7 +101,7 @@ NOTIFICATION_DATA = _of(
 # Topic -> the name and the schema of its events' data.
 DATA = {
     "builds": ("BuildData", BUILD_DATA),
-    "pipeline": ("PipelineData", {"anyOf": [PIPELINE_DATA, DEPLOYMENT_DATA]}),
+    "pipeline": ("PipelineData", {"anyOf": [PIPELINE_DATA, DEPLOYMENT_DATA, BUDGET_DATA]}),
     "analytics": ("AnalyticsData", ANALYTICS_DATA),
     "notifications": ("NotificationData", NOTIFICATION_DATA),
 }

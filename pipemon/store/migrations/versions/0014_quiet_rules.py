@@ -13,4 +13,5 @@ def upgrade() -> None:
     op.add_column(
         "notification_state", sa.Column("rules_revision", sa.BigInteger(), nullable=False, server_default="0")
     )
+    op.create_index("ix_notifications_event", "notifications", ["event_id"])
     op.add_column("repositories", sa.Column("away_since", sa.BigInteger(), nullable=True))
