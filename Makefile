@@ -38,7 +38,7 @@ bench: $(DEV)  ## measure
 	@$(BIN)/python -m benchmarks
 
 proof: $(DEV)  ## the full figures of what pipemon survives (minutes)
-	@$(BIN)/python -m pytest -m proof
+	@$(BIN)/python -m pytest -m proof -s
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pipemon needs Python 3.11 or newer")'

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -34,6 +35,7 @@ class Service:
     repositories: str
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    config: Path = ROOT / "gunicorn.conf.py"
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -56,7 +58,7 @@ class Service:
             **self.settings,
         }
         with (self.data_dir / "service.log").open("ab") as log:
-            command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
+            command = [sys.executable, "-m", "gunicorn", "-c", str(self.config), "wsgi:app"]
             # Not in the checkout, where a developer's .env may lie. A group of its own, so that a kill reaches master
             # and worker at one moment.
             self.process = subprocess.Popen(
@@ -81,6 +83,15 @@ class Service:
 
     def get(self, path: str, **options: Any) -> requests.Response:
         return requests.get(self.url + path, timeout=10, **options)
+
+    def transitions(self) -> list[tuple[int, str]]:
+        """Return (run, event) of all that the log tells, as news, of builds' beginnings and ends."""
+        types = "('build_queued', 'build_started', 'build_succeeded', 'build_failed')"
+        conn = sqlite3.connect(f"file:{self.data_dir / 'pipemon.sqlite3'}?mode=ro", uri=True)
+        try:
+            return conn.execute(f"SELECT run_id, type FROM events WHERE type IN {types} AND NOT historic").fetchall()
+        finally:
+            conn.close()
 
     def log(self) -> str:
         return (self.data_dir / "service.log").read_text(errors="replace")
