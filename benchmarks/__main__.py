@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import analytics, backfill, day, http, jobs, live, logs, memory, million, poll, webhooks, writes
+from benchmarks import analytics, backfill, day, http, jobs, live, logs, memory, million, notify, poll, webhooks, writes
 from benchmarks.report import Figure
 
 ALL: dict[str, Callable[[], list[Figure]]] = {
@@ -16,6 +16,7 @@ ALL: dict[str, Callable[[], list[Figure]]] = {
     "http": http.measure,
     "memory": memory.measure,
     "webhooks": webhooks.measure,
+    "notify": notify.measure,
     "live": live.measure,
     "logs": logs.measure,
     "analytics": analytics.measure,

@@ -61,13 +61,13 @@ def create_app(settings: Settings) -> Flask:
     snapshots = SnapshotSource(lambda: _snapshot(db), time.monotonic)
     hub = Hub(most_clients())
     feed = Feed(db, hub, snapshots.refresh)
-    db.committed = feed.wake
     alone_since = time.time() if db.dialect == "sqlite" else 0.0
     performer = Performer(db, github, make_actions(settings, db, github), alone_since)
     outbound = Outbound(Allowed.of(settings.outbound_allow))
     logs = Logs(github.transport)
     deploys = Deploys(settings.deployment_workflows, settings.deployment_branches)
     telling = Telling(db, channels_of(settings, outbound), github.time, settings.notify_max_age_minutes * 60, deploys)
+    db.committed = _all(feed.wake, telling.ring)
     recipients = {name: channel.recipient for name, channel in telling.channels.items()}
     digest = chore_of(settings, db, snapshots.current, recipients, github.time)
     sealer = Sealer(db, lambda: Scope(_snapshot(db).names(), exclude_workflows=settings.exclude_workflows), github.time)
@@ -105,6 +105,14 @@ def create_app(settings: Settings) -> Flask:
     )
     pipemon.api.register(app, services)
     return app
+
+
+def _all(*calls: Callable[[], None]) -> Callable[[], None]:
+    def call() -> None:
+        for one in calls:
+            one()
+
+    return call
 
 
 def most_clients() -> int:

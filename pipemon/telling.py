@@ -51,7 +51,8 @@ class Telling:
             until = time.monotonic() + 0.95
             while goes_on() and time.monotonic() < until:
                 if not (dispatch.step() + blind.step() + outbox.step()):
-                    self._bell.wait(LOOK_SECONDS)
+                    # Not into the next round: the clock would leave that one out.
+                    self._bell.wait(max(0.0, min(LOOK_SECONDS, until - time.monotonic())))
                     self._bell.clear()
 
         return work

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.teams import facts_of_teams, rules_of_teams
 from pipemon.notify.rules import Condition, Fact, Index, Rule, any_matches, is_on_line, matches
-from tests.notify.teams import facts_of_teams, rules_of_teams
 
 FACT = Fact(("build_failed",), "octo/shop", "CI", "main", "main", False, "completed", "failure", "push", "ada", 2, 700)
 
