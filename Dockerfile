@@ -20,9 +20,9 @@ RUN groupadd --gid 10001 pipemon \
  && install -d -o 10001 -g 10001 -m 0700 /data
 COPY --from=build /venv /venv
 WORKDIR /app
-COPY config.py config_values.py config_contradictions.py wsgi.py gunicorn.conf.py .flaskenv ./
+COPY config.py config_values.py config_channels.py config_contradictions.py wsgi.py gunicorn.conf.py .flaskenv ./
 COPY pipemon pipemon
-RUN python -m compileall -q pipemon config.py config_values.py config_contradictions.py wsgi.py
+RUN python -m compileall -q pipemon config.py config_values.py config_channels.py config_contradictions.py wsgi.py
 USER 10001:10001
 VOLUME /data
 EXPOSE 8000

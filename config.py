@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
 
+import config_channels as reach
 import config_values as check
 from config_contradictions import contradictions
 from config_values import ApiKey
@@ -54,7 +55,15 @@ class Settings:
     github_webhook_secret: tuple[Secret, ...] = _is("", check.secrets, hidden=True)
     slack_webhook_url: Secret | None = _is("", check.secret(check.safe_address), hidden=True)
     slack_analytics_webhook_url: Secret | None = _is("", check.secret(check.safe_address), hidden=True)
-    channels: tuple[tuple[str, Secret], ...] = _is("", check.channels, hidden=True)
+    slack_bot_token: Secret | None = _is(
+        "", check.secret(check.word("xoxb-[!-~]+", "a bot's token, xoxb-…")), hidden=True
+    )
+    slack_channel: str | None = _is(
+        "", check.optional(check.word("[CG][A-Z0-9]{6,20}|#[^ ,]{1,80}", "an id, or #name"))
+    )
+    slack_api_url: str = _is("https://slack.com/api", check.safe_address)
+    slack_people: Mapping[str, str] = _is("", reach.people)
+    channels: tuple[tuple[str, Secret], ...] = _is("", reach.channels, hidden=True)
     channel_signing_secret: Secret | None = _is("", check.secret(check.word(".+", "a text in one line")), hidden=True)
     registry: str = _is("ghcr.io", check.word(r"[A-Za-z0-9.:/_-]+", "a registry's host name"))
     allowed_origins: tuple[str, ...] = _is('["http://localhost:3000"]', check.origins)

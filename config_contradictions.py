@@ -15,6 +15,9 @@ def contradictions(given: Callable[[str], str], values: Mapping[str, Any]) -> It
         yield f"{missing[0]}: got nothing; allowed: all of {', '.join(app)}, or none"
     if given("GITHUB_TOKEN") and any(map(given, app)):
         yield "GITHUB_TOKEN: got *** beside GITHUB_APP_ID; allowed: a token or an App, not both"
+    for one, other in (("SLACK_BOT_TOKEN", "SLACK_CHANNEL"), ("SLACK_CHANNEL", "SLACK_BOT_TOKEN")):
+        if given(one) and not given(other):
+            yield f"{other}: got nothing, with {one} set; allowed: both, or neither"
     watched = [name for name in ("GITHUB_OWNER", "GITHUB_REPO", "GITHUB_REPOSITORIES") if given(name)]
     if watched and not credentials:
         yield f"GITHUB_TOKEN: got nothing, with {watched[0]} set; allowed: a token (or GITHUB_APP_*) that may read it"

@@ -76,23 +76,6 @@ def secrets(text: str) -> tuple[Secret, ...]:
     return tuple(Secret(one) for one in found)
 
 
-def channels(text: str) -> tuple[tuple[str, Secret], ...]:
-    """Return names and secret addresses, of a JSON object."""
-    try:
-        found = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        raise ValueError('a JSON object of names and addresses, like {"ops": "https://…"}') from None
-    if not isinstance(found, dict) or len(found) > 50:
-        raise ValueError("a JSON object of at most 50 names and addresses")
-    for name, url in found.items():
-        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,39}", name) or name in ("slack", "slack_analytics"):
-            raise ValueError("names of small letters, digits, _ and -, other than slack and slack_analytics")
-        if not isinstance(url, str):
-            raise ValueError("addresses as texts")
-        safe_address(url)
-    return tuple((name, Secret(url)) for name, url in found.items())
-
-
 # GitHub's list of 2026: https://docs.github.com/billing/reference/actions-runner-pricing
 PRICES = (
     '{"self-hosted": 0, "ubuntu-slim": 0.002, "ubuntu-*": 0.006, "ubuntu-*-arm": 0.005, "windows-*": 0.01, '

@@ -34,6 +34,7 @@ from pipemon.live.session import Live
 from pipemon.live.socket import RESTART
 from pipemon.notify.channel import Channel
 from pipemon.notify.channels.slack import Slack
+from pipemon.notify.channels.slack_bot import Place, SlackBot
 from pipemon.notify.channels.webhook import Webhook
 from pipemon.notify.facts import Deploys
 from pipemon.notify.posting import poster
@@ -143,10 +144,16 @@ def channels_of(settings: Settings, outbound: Outbound) -> dict[str, Channel]:
     """Return the configured channels by name."""
     post, secret = poster(outbound), settings.channel_signing_secret
     urls = {"slack": settings.slack_webhook_url, "slack_analytics": settings.slack_analytics_webhook_url}
-    found: dict[str, Channel] = {name: Slack(name, url, post) for name, url in urls.items() if url is not None}
+    people = settings.slack_people
+    found: dict[str, Channel] = {name: Slack(name, url, post, people) for name, url in urls.items() if url is not None}
+    if settings.slack_bot_token is not None and settings.slack_channel is not None:
+        address = Place(settings.slack_api_url, settings.slack_bot_token, settings.slack_channel)
+        for name in ("slack", "slack_analytics"):
+            if name == "slack" or name not in found:
+                found[name] = SlackBot(name, address, post, people)
     for name, url in settings.channels:
         is_slack = urlsplit(url.reveal()).hostname == "hooks.slack.com"
-        found[name] = Slack(name, url, post) if is_slack else Webhook(name, url, post, secret)
+        found[name] = Slack(name, url, post, people) if is_slack else Webhook(name, url, post, secret)
     return found
 
 

@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FILES = [
-    ROOT / name for name in ("config.py", "config_values.py", "config_contradictions.py", "wsgi.py", "gunicorn.conf.py")
-]
+FILES = [*sorted(ROOT.glob("config*.py")), ROOT / "wsgi.py", ROOT / "gunicorn.conf.py"]
 FILES += sorted((ROOT / "pipemon").rglob("*.py"))
 
 Rule = Callable[[str, ast.Module], Iterator[str]]

@@ -12,11 +12,13 @@ class Outcome:
 
     `kind`: sent; retry (it was not taken, and may be later); uncertain (nobody knows whether it was taken); refused
     (this message never will be); gone (nothing will be, until the channel's settings change). `detail` shows no secret.
+    `reference`: what the channel calls what was sent.
     """
 
     kind: str
     detail: str
     retry_after_seconds: float | None = None
+    reference: str | None = None
 
 
 class NotSent(Exception):

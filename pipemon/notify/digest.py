@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipemon.domain.times import format_time
-from pipemon.notify.channels.slack import link, shown
+from pipemon.notify.channels.slack_form import link, shown
 from pipemon.notify.message import Message
 
 MOST_THINGS = 3

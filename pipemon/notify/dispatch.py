@@ -5,7 +5,7 @@ A crash before the commit leaves neither, one after it both: nothing is lost bet
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -28,6 +28,8 @@ PAGE = 100
 UNTOLD = ("build_progress", "build_updated", "build_waiting", "pipeline_updated", "analytics_updated",
           "notification_sent", "notification_failed")  # fmt: skip
 GROUP_SECONDS = 900
+# Who made what a build is of should know how it failed; of a whole storm he is told once.
+ANSWERED_FOR = (*FAILURES, "build_still_failing")
 
 
 class Dispatch:
@@ -95,6 +97,8 @@ class Dispatch:
             # What an outage has hidden is told as what it is, whatever name a rule asked for.
             told = row.type if row.type == "build_still_failing" else name
             said = message.of_event(told, data, row.occurred_at, fact.failures)
+            if name in ANSWERED_FOR and fact.author:
+                said = replace(said, people=(fact.author,))
             for channel in rule.channels:
                 one = _One(rule, name, channel, row.id, data, said, now)
                 self._put(conn, one, fact, settings, needs_opener=(rule, name) in closing)
@@ -138,7 +142,7 @@ class Dispatch:
             self._add(conn, one, "recovery")
             return
         why = "it broke and was repaired within quiet hours"
-        notifications.close(conn, group.id, "suppressed", why, one.now)
+        notifications.suppress(conn, group.id, why)
         self._add(conn, one, "recovery", state="suppressed", why=why)
 
     def _is_held(self, group: notifications.Group, now: float) -> bool:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from pipemon.analytics.stats import percentile
 from pipemon.notify.quiet import Quiet
 from pipemon.notify.rules import FAILURES, Condition, Fact, Rule
-from pipemon.store import durations, notifications
+from pipemon.store import durations, lineage
 from pipemon.store.rules import StoredRule
 
 REPAIRS = ("build_succeeded",)
@@ -47,7 +47,7 @@ class Deploys:
     workflows: tuple[str, ...] = ()
     branches: tuple[str, ...] = ("@default",)
 
-    def holds(self, data: Mapping[str, Any], build: notifications.Build) -> bool:
+    def holds(self, data: Mapping[str, Any], build: lineage.Build) -> bool:
         """Whether this build is such a one."""
         branches = [build.default_branch if glob == "@default" else glob for glob in self.branches]
         is_there = build.on_own_branch and not build.pull_request and not build.has_deployments
@@ -59,7 +59,7 @@ class Deploys:
 
 
 def _of_deployment(conn: Connection, event_type: str, data: Mapping[str, Any]) -> Fact:
-    repository, default_branch, branch = notifications.branch_of(conn, data)
+    repository, default_branch, branch = lineage.branch_of(conn, data)
     return Fact(
         (event_type,), repository, branch=branch, default_branch=default_branch, status=data.get("status"),
         author=data.get("creator"), workflow=data.get("environment"),
@@ -72,7 +72,7 @@ def fact_of(
     """Return what the rules are held against. Of a deployment, `workflow` is the environment."""
     if "deployment_id" in data:
         return _of_deployment(conn, event_type, data)
-    build = None if run_id is None else notifications.build(conn, run_id, int(data.get("run_attempt") or 1))
+    build = None if run_id is None else lineage.build(conn, run_id, int(data.get("run_attempt") or 1))
     names = [event_type]
     if event_type == "build_still_failing":
         names.append("build_timeout" if data.get("conclusion") == "timed_out" else "build_failed")

@@ -18,6 +18,7 @@ class Message:
     """One message. `severity` is bad, good, warn or info; `facts` are pairs of a word and what it is; `error` is the
     line of a log that says why.
 
+    `people` are the logins of those who should know. `thread` is what it follows upon, where its channel can show that.
     `possible_duplicate`: nobody knows whether it has arrived already, and its text says so.
     """
 
@@ -30,6 +31,8 @@ class Message:
     possible_duplicate: bool = False
     error: str | None = None
     blocks: tuple[Mapping[str, Any], ...] = ()
+    people: tuple[str, ...] = ()
+    thread: "Thread | None" = None
 
     @property
     def heading(self) -> str:
@@ -38,15 +41,23 @@ class Message:
 
     def to_json(self) -> str:
         """Return it as the database keeps it."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return json.dumps({**asdict(self), "thread": None}, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Message":
         """Return what `to_json` was given."""
         values = json.loads(text)
         values["facts"] = tuple((word, what) for word, what in values["facts"])
-        values["blocks"] = tuple(values["blocks"])
+        values["blocks"], values["people"] = tuple(values["blocks"]), tuple(values.get("people", ()))
         return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """The message that told that it broke, and what its channel calls it."""
+
+    reference: str
+    opener: Message
 
 
 def explained(said: Message, why: Why) -> Message:

@@ -10,7 +10,7 @@ from pipemon import telemetry
 from pipemon.domain.events import Event
 from pipemon.notify import gate
 from pipemon.notify.channel import Channel, Outcome
-from pipemon.notify.message import Message, digest, explained
+from pipemon.notify.message import Message, Thread, digest, explained
 from pipemon.store import backlog, explanations, notifications
 from pipemon.store import rules as stored
 from pipemon.store.engine import Database
@@ -71,18 +71,27 @@ class Outbox:
         claimed = self._db.transact(lambda conn: self._claim(conn, channel.name, now))
         if claimed is None:
             return False
-        message = replace(Message.from_json(claimed.message), possible_duplicate=claimed.possible_duplicate)
+        message = self._message(claimed)
         outcome = channel.send(message)
         telemetry.count("notifications_total", channel=channel.name, outcome=outcome.kind)
         self._db.transact(lambda conn: self._record(conn, channel, claimed, outcome))
         return True
+
+    def _message(self, claimed: Claimed) -> Message:
+        """Return what is sent: with the word of a possible repeat, and with what it follows upon."""
+        message = replace(Message.from_json(claimed.message), possible_duplicate=claimed.possible_duplicate)
+        if claimed.kind not in ("summary", "recovery") or claimed.group_key is None:
+            return message
+        with self._db.read() as conn:
+            found = notifications.opener_of(conn, claimed.group_key, claimed.id)
+        return message if found is None else replace(message, thread=Thread(found[0], Message.from_json(found[1])))
 
     def _claim(self, conn: Connection, channel: str, now: float) -> Claimed | None:
         self._guard(conn)
         self._gather(conn, channel, now)
         claimed = notifications.claim(conn, channel, now, LEASE_SECONDS)
         while claimed is not None and (why_not := gate.why_not(conn, claimed, now)) is not None:
-            notifications.close(conn, claimed.id, "suppressed", why_not, now)
+            notifications.suppress(conn, claimed.id, why_not)
             claimed = notifications.claim(conn, channel, now, LEASE_SECONDS)
         if claimed is None or (why := explanations.why(conn, claimed.event_id)) is None:
             return claimed
@@ -110,18 +119,18 @@ class Outbox:
         now = self._clock()
         next_at = now + 1 / channel.per_second
         if outcome.kind == "sent":
-            notifications.close(conn, claimed.id, "sent", outcome.detail, now)
+            notifications.mark_sent(conn, claimed.id, now, outcome.reference)
             notifications.note_channel(conn, channel.name, next_at=next_at, last_sent_at=now)
             self._say(conn, "notification_sent", claimed, "sent", now)
             return
         values: dict[str, object] = {"last_failed_at": now, "last_error": outcome.detail, "next_at": next_at}
         if outcome.kind == "gone":
             values["disabled_why"] = outcome.detail
-            notifications.close(conn, claimed.id, "dead", outcome.detail, now)
+            notifications.mark_dead(conn, claimed.id, outcome.detail)
             waited = notifications.give_up_waiting(conn, channel.name, f"the channel is gone: {outcome.detail}")
             log.error("a channel is gone", channel=channel.name, why=outcome.detail, given_up=waited + 1)
         elif outcome.kind == "refused" or self._is_over(conn, claimed, now):
-            notifications.close(conn, claimed.id, "dead", outcome.detail, now)
+            notifications.mark_dead(conn, claimed.id, outcome.detail)
             self._say(conn, "notification_failed", claimed, "failed", now)
         else:
             wait = self._wait(outcome, claimed.tries)

@@ -71,7 +71,7 @@ def _entry(row: Any) -> Entry:
     sent_at = None if row.sent_at is None else int(row.sent_at)
     return Entry(
         row.id, row.rule_id, row.channel, row.recipient, row.text, STATUS[row.state], sent_at,
-        row.why if failed else None, more,
+        (row.error or row.why) if failed else None, more,
     )  # fmt: skip
 
 

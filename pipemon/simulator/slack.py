@@ -1,6 +1,9 @@
-"""A Slack that takes messages by incoming webhook, keeps them, and answers by script; a page shows them to people.
+"""A Slack that takes messages by incoming webhook and by its Web API, keeps them, and answers by script.
+
+A page shows them to people.
 
 https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
+https://docs.slack.dev/reference/methods/chat.postMessage
 """
 
 import html
@@ -14,12 +17,13 @@ from typing import Any
 
 KEPT = 500
 HOOKS = "/_slack/services/"
+METHODS = "/_slack/api/"
 Start = Callable[..., Any]
 STYLE = (
     "body{font:15px/1.45 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem;background:#fff;color:#1d1c1d}"
     "article{border-left:4px solid #ddd;margin:0 0 1.2rem;padding:.1rem 0 .1rem .9rem}h2{font-size:1.05rem;margin:.2rem 0}"
     "time{color:#616061;font-size:.85rem}pre{background:#f6f6f6;border:1px solid #ddd;border-radius:4px;padding:.5rem;"
-    "white-space:pre-wrap}dl{display:grid;grid-template-columns:1fr 1fr;gap:.2rem 1rem;margin:.4rem 0}p{margin:.3rem 0}"
+    "white-space:pre-wrap}.reply{margin-left:2.5rem}dl{display:grid;grid-template-columns:1fr 1fr;gap:.2rem 1rem;margin:.4rem 0}p{margin:.3rem 0}"
 )
 
 
@@ -42,11 +46,44 @@ class Slack:
         """Answer one request below /_slack."""
         if environ["REQUEST_METHOD"] == "POST" and path.startswith(HOOKS):
             return self._take(path.removeprefix(HOOKS), body, start)
+        if environ["REQUEST_METHOD"] == "POST" and path.startswith(METHODS):
+            return self._call(path.removeprefix(METHODS), str(environ.get("HTTP_AUTHORIZATION", "")), body, start)
         if path == "/_slack/messages":
             return _say(start, "200 OK", json.dumps(list(self.messages)), "application/json")
         if path == "/_slack":
             return _say(start, "200 OK", page(self.messages), "text/html; charset=utf-8")
         return _say(start, "404 Not Found", "no_service")
+
+    def _call(self, method: str, authorization: str, body: bytes, start: Start) -> Iterable[bytes]:
+        """Answer a call of the Web API: always 200, unless a script says otherwise; `ok` says how it went."""
+        answer = self.answers.popleft() if self.answers else {}
+        if answer.get("silent") != "before":  # the bytes were taken, whatever is answered
+            found = self._carry_out(method, authorization, json.loads(body), is_refused="body" in answer)
+        if answer.get("silent"):
+            start("200 OK", [("Content-Type", "application/json"), ("Content-Length", "2"), ("Connection", "close")])
+            return iter(())
+        text = answer["body"] if "body" in answer else json.dumps(found)
+        headers = [(name, str(value)) for name, value in answer.get("headers", {}).items()]
+        return _say(start, f"{answer.get('status', 200)} X", text, "application/json", headers)
+
+    def _carry_out(self, method: str, authorization: str, said: dict[str, Any], is_refused: bool) -> Mapping[str, Any]:
+        if is_refused:
+            return {}
+        if not authorization.startswith("Bearer xoxb-"):
+            return {"ok": False, "error": "invalid_auth"}
+        channel, ts = said.get("channel", ""), said.get("ts")
+        if method == "chat.postMessage":
+            ts = f"{time.time():.6f}"
+            entry = {"at": time.time(), "hook": channel, "answer": 200, "silent": False, "message": said, "edits": 0}
+            self.messages.append({**entry, "ts": ts, "thread_ts": said.get("thread_ts")})
+        elif method == "chat.update":
+            found = next((one for one in self.messages if one.get("ts") == ts), None)
+            if found is None:
+                return {"ok": False, "error": "message_not_found"}
+            found["message"], found["edits"] = said, found["edits"] + 1
+        else:
+            return {"ok": False, "error": "unknown_method"}
+        return {"ok": True, "channel": f"C{channel.strip('#').upper()}" if channel[:1] == "#" else channel, "ts": ts}
 
     def _take(self, hook: str, body: bytes, start: Start) -> Iterable[bytes]:
         try:
@@ -93,7 +130,9 @@ def page(messages: Iterable[Mapping[str, Any]]) -> str:
 def _article(one: Mapping[str, Any]) -> str:
     at = datetime.fromtimestamp(one["at"], UTC).strftime("%H:%M:%S UTC")
     blocks = one["message"].get("blocks") or [{"type": "section", "text": {"text": one["message"].get("text", "")}}]
-    return f"<article><time>{at}</time>{''.join(map(_block, blocks))}</article>"
+    kind = ' class="reply"' if one.get("thread_ts") else ""
+    note = " in the thread" if one.get("thread_ts") else f", edited {one['edits']} times" if one.get("edits") else ""
+    return f"<article{kind}><time>{at}{note}</time>{''.join(map(_block, blocks))}</article>"
 
 
 def _block(block: Mapping[str, Any]) -> str:

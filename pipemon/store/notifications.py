@@ -3,16 +3,14 @@
 States: pending, leased, retry (all three wait), sent, dead (given up), suppressed (decided against, with the reason).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from pipemon.store.schema import attempts, repositories, runs
 from pipemon.store.schema_notifications import notification_channels, notifications
-from pipemon.store.stand_ins import has_own
 from pipemon.store.upsert import upsert
 
 WAITING = ("pending", "retry", "leased")
@@ -53,6 +51,7 @@ class Claimed:
     possible_duplicate: bool
     group_key: str | None = None
     event_id: int | None = None
+    kind: str = "single"
 
     @property
     def repository(self) -> str:
@@ -69,22 +68,6 @@ class Group:
     state: str
     due_at: float
     represents: int
-
-
-@dataclass(frozen=True, slots=True)
-class Build:
-    """What rules ask of a run beside its event."""
-
-    repository_id: int
-    default_branch: str | None
-    on_own_branch: bool
-    pull_request: bool
-    author: str | None
-    duration_seconds: int | None
-    run_number: int
-    failures: int  # decisive failures in a row, this run among them if it failed
-    was_red: bool  # the decisive run before it failed
-    has_deployments: bool = False  # its repository tells GitHub of its deployments
 
 
 def add(conn: Connection, intent: Intent) -> int | None:
@@ -126,34 +109,58 @@ def claim(conn: Connection, channel: str, now: float, lease_seconds: float) -> C
     values = {"state": "leased", "leased_until": now + lease_seconds, "tries": row.tries + 1}
     values["possible_duplicate"] = uncertain
     conn.execute(sa.update(notifications).where(table.id == row.id).values(values))
-    return Claimed(row.id, row.rule_id, channel, row.message, row.tries + 1, uncertain, row.group_key, row.event_id)
+    more = (row.group_key, row.event_id, row.kind)
+    return Claimed(row.id, row.rule_id, channel, row.message, row.tries + 1, uncertain, *more)
 
 
-def close(conn: Connection, notification_id: int, state: str, why: str | None, now: float) -> None:
-    """Record that a message was sent, or given up."""
-    values = {"state": state, "why": why, "leased_until": None, "sent_at": now if state == "sent" else None}
+def mark_sent(conn: Connection, notification_id: int, now: float, reference: str | None) -> None:
+    """Record that a message was sent, and what its channel calls it."""
+    _change(conn, notification_id, state="sent", leased_until=None, sent_at=now, error=None, reference=reference)
+
+
+def mark_dead(conn: Connection, notification_id: int, error: str) -> None:
+    """Record that a message is given up."""
+    _change(conn, notification_id, state="dead", leased_until=None, error=error)
+
+
+def suppress(conn: Connection, notification_id: int, why: str) -> None:
+    """Record that a message is told to nobody after all."""
+    _change(conn, notification_id, state="suppressed", leased_until=None, why=why)
+
+
+def _change(conn: Connection, notification_id: int, **values: Any) -> None:
     conn.execute(sa.update(notifications).where(notifications.c.id == notification_id).values(values))
 
 
-def put_off(conn: Connection, notification_id: int, due_at: float, why: str, possible_duplicate: bool) -> None:
+def opener_of(conn: Connection, group_key: str, before: int) -> tuple[str, str] | None:
+    """Return (reference, message) of the newest message of a group that told that it broke; None where it has none."""
+    table = notifications.c
+    query = sa.select(table.reference, table.message).where(
+        table.group_key == group_key, table.id < before, table.kind == "opener", table.state == "sent"
+    )
+    row = conn.execute(query.order_by(table.id.desc()).limit(1)).one_or_none()
+    return None if row is None or row.reference is None else (row.reference, row.message)
+
+
+def put_off(conn: Connection, notification_id: int, due_at: float, error: str, possible_duplicate: bool) -> None:
     """Let a message wait until it is tried again."""
-    values: dict[str, Any] = {"state": "retry", "due_at": due_at, "why": why, "leased_until": None}
+    values: dict[str, Any] = {"state": "retry", "due_at": due_at, "error": error, "leased_until": None}
     if possible_duplicate:
         values["possible_duplicate"] = True
     conn.execute(sa.update(notifications).where(notifications.c.id == notification_id).values(values))
 
 
-def give_up_waiting(conn: Connection, channel: str, why: str) -> int:
+def give_up_waiting(conn: Connection, channel: str, error: str) -> int:
     """Give up all that waits for a channel; it is kept, and can be sent again."""
     where = sa.text("notifications.state IN ('pending', 'retry', 'leased')")
     mine = notifications.c.channel == channel
-    return conn.execute(sa.update(notifications).where(where, mine).values(state="dead", why=why)).rowcount
+    return conn.execute(sa.update(notifications).where(where, mine).values(state="dead", error=error)).rowcount
 
 
 def replay(conn: Connection, channel: str, now: float) -> int:
     """Let all that was given up for a channel wait again; return how many messages that are."""
     dead = (notifications.c.state == "dead") & (notifications.c.channel == channel)
-    values = {"state": "pending", "due_at": now, "tries": 0, "why": "sent again"}
+    values = {"state": "pending", "due_at": now, "tries": 0, "error": "sent again"}
     return conn.execute(sa.update(notifications).where(dead).values(values)).rowcount
 
 
@@ -180,69 +187,3 @@ def know_channel(conn: Connection, name: str, fingerprint: str) -> None:
 def note_channel(conn: Connection, name: str, **values: object) -> None:
     """Note what a sending has shown of a channel."""
     conn.execute(sa.update(notification_channels).where(notification_channels.c.name == name).values(values))
-
-
-FAILED = ("failure", "timed_out", "startup_failure")
-DECISIVE = ("success", *FAILED)
-# A streak longer than this is told as this long.
-LONGEST_STREAK = 200
-
-
-def build(conn: Connection, run_id: int, attempt: int) -> Build | None:
-    """Return what is known of a run; None where it is not stored."""
-    names = (repositories.c.name.label("watched_name"), repositories.c.current_name)
-    query = sa.select(runs, *names, repositories.c.default_branch)
-    row = conn.execute(query.select_from(runs.join(repositories)).where(runs.c.id == run_id)).one_or_none()
-    if row is None:
-        return None
-    pull_request = (row.event or "").startswith("pull_request")
-    own = (row.head_repository or "").lower() in {
-        row.watched_name.lower(),
-        (row.current_name or row.watched_name).lower(),
-    }
-    before = _decisive_before(conn, row, attempt)
-    reds = next((place for place, conclusion in enumerate(before) if conclusion == "success"), len(before))
-    failed = row.conclusion in FAILED
-    author = row.actor or row.author
-    return Build(
-        row.repository_id, row.default_branch, own, pull_request, author, row.duration_seconds, row.run_number,
-        reds + failed, reds > 0, has_own(conn, row.repository_id),
-    )  # fmt: skip
-
-
-def branch_of(conn: Connection, data: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
-    """Return a deployment's repository, its default branch, and the branch that was deployed, as far as it is known.
-
-    GitHub tells a branch, a tag or a commit; of a commit, the runs tell of which branch it is, the default one first.
-    """
-    name, ref, sha = str(data.get("repository") or ""), str(data.get("ref") or ""), data.get("commit_sha")
-    same = sa.or_(repositories.c.name == name, repositories.c.current_name == name)
-    found = conn.execute(sa.select(repositories.c.id, repositories.c.default_branch).where(same)).first()
-    if found is None:
-        return name, None, ref.removeprefix("refs/heads/") or None
-    if ref and ref != sha:
-        return name, found.default_branch, ref.removeprefix("refs/heads/")
-    query = sa.select(runs.c.branch).where(runs.c.repository_id == found.id, runs.c.sha == sha).distinct()
-    branches = [branch for branch in conn.execute(query).scalars() if branch]
-    branch = found.default_branch if found.default_branch in branches else next(iter(sorted(branches)), None)
-    return name, found.default_branch, branch
-
-
-def _decisive_before(conn: Connection, row: Any, attempt: int) -> list[str]:
-    """Return the decisive conclusions before this attempt of its workflow and branch, newest first."""
-    is_pull_request = sa.func.coalesce(runs.c.event, "").startswith("pull_request")
-    same = [
-        runs.c.workflow_id == row.workflow_id,
-        runs.c.branch == row.branch,
-        runs.c.head_repository == row.head_repository,
-        is_pull_request if (row.event or "").startswith("pull_request") else sa.not_(is_pull_request),
-        runs.c.run_number < row.run_number,
-        runs.c.conclusion.in_(DECISIVE),
-        runs.c.deleted_at.is_(None),
-    ]
-    query = sa.select(runs.c.conclusion).where(*same).order_by(runs.c.run_number.desc()).limit(LONGEST_STREAK)
-    earlier = sa.select(attempts.c.conclusion).where(
-        attempts.c.run_id == row.id, attempts.c.run_attempt < attempt, attempts.c.conclusion.in_(DECISIVE)
-    )
-    own = list(conn.execute(earlier.order_by(attempts.c.run_attempt.desc())).scalars())
-    return own + list(conn.execute(query).scalars())

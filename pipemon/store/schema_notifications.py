@@ -45,6 +45,8 @@ notifications = sa.Table(
     sa.Column("due_at", sa.Float(53), nullable=False),
     sa.Column("leased_until", sa.Float(53)),
     sa.Column("sent_at", sa.Float(53)),
+    sa.Column("error", sa.Text),  # what came of the last try that failed
+    sa.Column("reference", sa.Text),  # what its channel calls it
     sa.Index(
         "ix_notifications_waiting",
         "channel",

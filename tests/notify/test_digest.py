@@ -15,7 +15,8 @@ from pipemon.digesting import Reader, _time, chore_of
 from pipemon.domain.addresses import Allowed
 from pipemon.domain.cron import parse_cron
 from pipemon.domain.secrets import Secret
-from pipemon.notify.channels.slack import Slack, payload
+from pipemon.notify.channels.slack import Slack
+from pipemon.notify.channels.slack_form import payload
 from pipemon.notify.digest import Facts, Number, Thing, message
 from pipemon.notify.digests import CHANNEL, LATEST_SECONDS, Digests, Plan
 from pipemon.notify.outbox import Outbox

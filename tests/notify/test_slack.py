@@ -9,7 +9,8 @@ from slack_sdk.models.blocks import Block
 from pipemon.domain.addresses import Allowed
 from pipemon.domain.secrets import Secret
 from pipemon.notify import message
-from pipemon.notify.channels.slack import Slack, link, meaning, payload, plain_text, shown
+from pipemon.notify.channels.slack import Slack, meaning
+from pipemon.notify.channels.slack_form import link, payload, plain_text, shown
 from pipemon.notify.channels.webhook import Webhook
 from pipemon.notify.message import Message
 from pipemon.notify.posting import poster

@@ -40,6 +40,7 @@ class Webhook:
     def send(self, message: Message) -> Outcome:
         """Post it once."""
         values = asdict(message) | {"heading": message.heading, "occurred_at": format_time(message.occurred_at)}
+        del values["thread"]
         body = json.dumps({**values, "facts": [{"name": word, "value": what} for word, what in message.facts]}).encode()
         headers = {} if self.secret is None else {"X-Pipemon-Signature": self._sign(self.secret, body)}
         try:

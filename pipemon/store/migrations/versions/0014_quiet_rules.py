@@ -1,4 +1,4 @@
-"""Rules have quiet hours and mutes; dispatch knows when they change; what an outage hid is looked for."""
+"""Rules have quiet hours and mutes, messages are threaded, and what an outage has hidden is looked for."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,5 +13,7 @@ def upgrade() -> None:
     op.add_column(
         "notification_state", sa.Column("rules_revision", sa.BigInteger(), nullable=False, server_default="0")
     )
+    op.add_column("notifications", sa.Column("error", sa.Text(), nullable=True))
+    op.add_column("notifications", sa.Column("reference", sa.Text(), nullable=True))
     op.create_index("ix_notifications_event", "notifications", ["event_id"])
     op.add_column("repositories", sa.Column("away_since", sa.BigInteger(), nullable=True))

@@ -1,0 +1,92 @@
+"""What rules ask of a build or a deployment beside its event: whose branch it is on, and what came before it there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from pipemon.store.schema import attempts, repositories, runs
+from pipemon.store.stand_ins import has_own
+
+FAILED = ("failure", "timed_out", "startup_failure")
+DECISIVE = ("success", *FAILED)
+# A streak longer than this is told as this long.
+LONGEST_STREAK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What rules ask of a run beside its event."""
+
+    repository_id: int
+    default_branch: str | None
+    on_own_branch: bool
+    pull_request: bool
+    author: str | None
+    duration_seconds: int | None
+    run_number: int
+    failures: int  # decisive failures in a row, this run among them if it failed
+    was_red: bool  # the decisive run before it failed
+    has_deployments: bool = False  # its repository tells GitHub of its deployments
+
+
+def build(conn: Connection, run_id: int, attempt: int) -> Build | None:
+    """Return what is known of a run; None where it is not stored."""
+    names = (repositories.c.name.label("watched_name"), repositories.c.current_name)
+    query = sa.select(runs, *names, repositories.c.default_branch)
+    row = conn.execute(query.select_from(runs.join(repositories)).where(runs.c.id == run_id)).one_or_none()
+    if row is None:
+        return None
+    pull_request = (row.event or "").startswith("pull_request")
+    own = (row.head_repository or "").lower() in {
+        row.watched_name.lower(),
+        (row.current_name or row.watched_name).lower(),
+    }
+    before = _decisive_before(conn, row, attempt)
+    reds = next((place for place, conclusion in enumerate(before) if conclusion == "success"), len(before))
+    failed = row.conclusion in FAILED
+    author = row.actor or row.author
+    return Build(
+        row.repository_id, row.default_branch, own, pull_request, author, row.duration_seconds, row.run_number,
+        reds + failed, reds > 0, has_own(conn, row.repository_id),
+    )  # fmt: skip
+
+
+def branch_of(conn: Connection, data: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
+    """Return a deployment's repository, its default branch, and the branch that was deployed, as far as it is known.
+
+    GitHub tells a branch, a tag or a commit; of a commit, the runs tell of which branch it is, the default one first.
+    """
+    name, ref, sha = str(data.get("repository") or ""), str(data.get("ref") or ""), data.get("commit_sha")
+    same = sa.or_(repositories.c.name == name, repositories.c.current_name == name)
+    found = conn.execute(sa.select(repositories.c.id, repositories.c.default_branch).where(same)).first()
+    if found is None:
+        return name, None, ref.removeprefix("refs/heads/") or None
+    if ref and ref != sha:
+        return name, found.default_branch, ref.removeprefix("refs/heads/")
+    query = sa.select(runs.c.branch).where(runs.c.repository_id == found.id, runs.c.sha == sha).distinct()
+    branches = [branch for branch in conn.execute(query).scalars() if branch]
+    branch = found.default_branch if found.default_branch in branches else next(iter(sorted(branches)), None)
+    return name, found.default_branch, branch
+
+
+def _decisive_before(conn: Connection, row: Any, attempt: int) -> list[str]:
+    """Return the decisive conclusions before this attempt of its workflow and branch, newest first."""
+    is_pull_request = sa.func.coalesce(runs.c.event, "").startswith("pull_request")
+    same = [
+        runs.c.workflow_id == row.workflow_id,
+        runs.c.branch == row.branch,
+        runs.c.head_repository == row.head_repository,
+        is_pull_request if (row.event or "").startswith("pull_request") else sa.not_(is_pull_request),
+        runs.c.run_number < row.run_number,
+        runs.c.conclusion.in_(DECISIVE),
+        runs.c.deleted_at.is_(None),
+    ]
+    query = sa.select(runs.c.conclusion).where(*same).order_by(runs.c.run_number.desc()).limit(LONGEST_STREAK)
+    earlier = sa.select(attempts.c.conclusion).where(
+        attempts.c.run_id == row.id, attempts.c.run_attempt < attempt, attempts.c.conclusion.in_(DECISIVE)
+    )
+    own = list(conn.execute(earlier.order_by(attempts.c.run_attempt.desc())).scalars())
+    return own + list(conn.execute(query).scalars())

@@ -1,0 +1,241 @@
+"""Slack by a bot's token: one message per incident, on the simulator's Slack."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipemon.domain.addresses import Allowed
+from pipemon.domain.secrets import Secret
+from pipemon.notify.channels.slack_bot import Place, SlackBot, meaning
+from pipemon.notify.channels.slack_form import mentions, payload
+from pipemon.notify.message import Message, Thread
+from pipemon.notify.outbox import LEASE_SECONDS
+from pipemon.notify.posting import poster
+from pipemon.outbound.client import Outbound
+from pipemon.simulator import Simulator
+from pipemon.store.engine import Database
+from tests.notify.inbox import Inbox
+from tests.notify.world import World
+
+TOKEN = "xoxb-not-a-real-one"
+POST = poster(Outbound(Allowed.of(["127.0.0.1"])))
+
+
+@pytest.fixture
+def sim() -> Iterator[tuple[Simulator, str]]:
+    world = Simulator(size="empty")
+    with world.serve() as url:
+        yield world, url
+
+
+def bot(url: str, **more: Any) -> SlackBot:
+    return SlackBot("slack", Place(f"{url}/_slack/api", Secret(TOKEN), "C0BUILDS1"), POST, **more)
+
+
+@pytest.fixture
+def world(database: Database, inbox: Inbox, sim: tuple[Simulator, str]) -> World:
+    found = World(database, inbox)
+    found.channels["slack"] = bot(sim[1])
+    return found
+
+
+def kept(sim: Simulator) -> list[Any]:
+    return list(sim.slack.messages)
+
+
+def heading(entry: Any) -> str:
+    return str(entry["message"]["blocks"][0]["text"]["text"])
+
+
+def test_an_incident_is_one_message_with_a_thread(world: World, sim: tuple[Simulator, str]) -> None:
+    world.end("failure")
+    world.settle(5)
+    (opener,) = kept(sim[0])
+    assert (heading(opener), opener["edits"]) == ("🔴 CI failed on main", 0)
+    world.end("failure")
+    world.settle(1000)
+    world.end("success")
+    world.settle(5)
+    opener, again, repair = kept(sim[0])
+    # It says how things stand, and still what broke it.
+    assert (heading(opener), opener["edits"]) == ("🟢 CI is repaired on main", 2)
+    assert "*Was red for*\\n16 min" in json.dumps(opener["message"])
+    assert (again["thread_ts"], repair["thread_ts"]) == (opener["ts"], opener["ts"])
+    assert [entry["message"].get("reply_broadcast") for entry in (again, repair)] == [None, True]
+    world.end("failure")
+    world.settle(5)
+    assert (len(kept(sim[0])), kept(sim[0])[-1]["thread_ts"]) == (4, None)
+
+
+def test_a_restart_in_between_goes_on_in_the_thread(world: World, sim: tuple[Simulator, str]) -> None:
+    world.end("failure")
+    world.settle(5)
+    world.restart()
+    world.channels["slack"] = bot(sim[1])
+    world.end("success")
+    world.settle(5)
+    opener, repair = kept(sim[0])
+    assert (heading(opener), repair["thread_ts"]) == ("🟢 CI is repaired on main", opener["ts"])
+
+
+def test_D3_a_crash_before_the_record_is_repeated_marked_in_the_thread(
+    world: World, sim: tuple[Simulator, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.end("failure")
+    world.settle(5)
+    world.end("success")
+    world.dispatch.step()
+
+    def dies(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(world.outbox, "_record", dies)
+        world.outbox.step()
+    world.now += LEASE_SECONDS + 1
+    world.settle(5)
+    opener, first, second = kept(sim[0])
+    assert [heading(one).startswith("(possible repeat)") for one in (opener, first, second)] == [False, False, True]
+    assert second["thread_ts"] == opener["ts"]
+
+
+def test_an_opener_that_is_gone_is_told_anew(world: World, sim: tuple[Simulator, str]) -> None:
+    world.end("failure")
+    world.settle(5)
+    sim[0].slack.messages.clear()
+    world.end("success")
+    world.settle(5)
+    (repair,) = kept(sim[0])
+    assert (heading(repair), repair["thread_ts"]) == ("🟢 CI is repaired on main", None)
+
+
+def test_an_opener_told_by_a_webhook_is_followed_by_a_message_of_its_own(
+    world: World, sim: tuple[Simulator, str], inbox: Inbox
+) -> None:
+    world.restart()
+    world.end("failure")
+    world.settle(5)
+    assert len(inbox.posts) == 1
+    world.channels["slack"] = bot(sim[1])
+    world.end("success")
+    world.settle(5)
+    assert [entry["thread_ts"] for entry in kept(sim[0])] == [None]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "after", "kind", "wait"),
+    [
+        (200, {"ok": True, "channel": "C1", "ts": "1.2"}, None, "sent", None),
+        (200, {"ok": False, "error": "ratelimited"}, "7", "retry", 7.0),
+        (429, {}, "12", "retry", 12.0),
+        (429, {}, None, "retry", 30.0),
+        (200, {"ok": False, "error": "internal_error"}, None, "retry", None),
+        (503, "<html>", None, "retry", None),
+        (200, {"ok": False, "error": "channel_not_found"}, None, "gone", None),
+        (200, {"ok": False, "error": "token_revoked"}, None, "gone", None),
+        (200, {"ok": False, "error": "not_in_channel"}, None, "gone", None),
+        (200, {"ok": False, "error": "as_user_not_supported"}, None, "refused", None),
+        (200, "ok", None, "retry", None),
+        (200, "[]", None, "retry", None),
+        (200, {"ok": "true"}, None, "retry", None),
+        (302, "", None, "retry", None),
+    ],
+)
+def test_what_slack_s_answers_mean(status: int, body: Any, after: str | None, kind: str, wait: float | None) -> None:
+    outcome, _ = meaning(status, body if isinstance(body, str) else json.dumps(body), after)
+    assert (outcome.kind, outcome.retry_after_seconds) == (kind, wait)
+    assert (outcome.reference is not None) == (kind == "sent")
+
+
+def no(error: str) -> dict[str, Any]:
+    return {"body": json.dumps({"ok": False, "error": error})}
+
+
+def thread(channel: SlackBot) -> Thread:
+    opener = Message("CI failed on main", "t", "bad", (("Commit", "abc"),), occurred_at=100)
+    reference = channel.send(opener).reference
+    assert reference is not None
+    return Thread(reference, opener)
+
+
+REPAIR = Message("CI is repaired on main", "t", "good", occurred_at=400)
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind", "count", "thread_of_last"),
+    [
+        ([no("ratelimited")], "retry", 1, None),  # the change was not made, so nothing was posted
+        ([no("is_archived")], "gone", 1, None),
+        ([{"silent": True}], "retry", 1, None),
+        ([no("cant_update_message")], "sent", 2, None),
+        ([no("invalid_blocks")], "sent", 2, "opener"),
+    ],
+)
+def test_the_change_of_the_opener_comes_first(
+    sim: tuple[Simulator, str], answers: list[Any], kind: str, count: int, thread_of_last: str | None
+) -> None:
+    channel = bot(sim[1])
+    message = replace(REPAIR, thread=thread(channel))
+    sim[0].slack.script(answers)
+    outcome = channel.send(message)
+    entries = kept(sim[0])
+    assert (outcome.kind, len(entries)) == (kind, count)
+    assert entries[-1]["thread_ts"] == (entries[0]["ts"] if thread_of_last else None)
+
+
+def test_D6_a_layout_that_is_refused_is_sent_once_as_plain_text(sim: tuple[Simulator, str]) -> None:
+    sim[0].slack.script([no("invalid_blocks")])
+    outcome = bot(sim[1]).send(REPAIR)
+    (entry,) = kept(sim[0])
+    assert (outcome.kind, "blocks" in entry["message"]) == ("sent", False)
+    sim[0].slack.script([no("invalid_blocks"), no("no_text")])
+    assert bot(sim[1]).send(REPAIR).kind == "refused"
+
+
+def test_D5_a_lost_answer_is_uncertain_and_no_connection_is_not(sim: tuple[Simulator, str]) -> None:
+    sim[0].slack.script([{"silent": True}])
+    assert bot(sim[1]).send(REPAIR).kind == "uncertain"
+    assert bot("http://127.0.0.1:9").send(REPAIR).kind == "retry"
+
+
+def test_I7_nothing_shows_the_token(sim: tuple[Simulator, str]) -> None:
+    channel = bot(sim[1])
+    sim[0].slack.script([no("invalid_auth")])
+    shown = f"{channel!r} {channel.recipient} {channel.fingerprint} {channel.send(REPAIR)}"
+    assert TOKEN not in shown
+    assert TOKEN not in json.dumps(kept(sim[0]))
+
+
+# People
+
+PEOPLE = {"ada": "U024BE7LH"}
+
+
+def test_who_broke_it_is_mentioned_once(world: World, sim: tuple[Simulator, str]) -> None:
+    world.channels["slack"] = bot(sim[1], people=PEOPLE)
+    world.end("failure", actor="Ada")
+    world.settle(5)
+    assert json.dumps(kept(sim[0])[0]["message"]["blocks"]).count("<@U024BE7LH>") == 1
+    world.end("failure", actor="Ada")
+    world.settle(1000)
+    world.end("success", actor="Ada")
+    world.settle(5)
+    # Neither the changes of the opener nor the thread alarm anybody again.
+    assert [json.dumps(entry["message"]).count("<@") for entry in kept(sim[0])] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("login", ["bob", "<!channel>", "ada>", "<@U024BE7LH>", "dependabot[bot]", "", "a" * 5000])
+def test_N8_only_the_map_makes_a_mention(login: str) -> None:
+    message = Message("x", "x", "bad", (("By", login),), people=(login,))
+    assert mentions(message, PEOPLE) == ""
+    sent = payload(message, PEOPLE)
+    assert "<@" not in json.dumps(sent)
+    assert "<!" not in json.dumps(sent)
+
+
+def test_two_names_of_one_person_are_one_mention() -> None:
+    both = {"ada": "U024BE7LH", "ada-work": "U024BE7LH"}
+    assert mentions(Message("x", "x", people=("ada", "ada-work")), both) == "<@U024BE7LH>"
