@@ -3,9 +3,12 @@
 #   docker buildx imagetools inspect python:3.11.14-slim-bookworm
 FROM python:3.11.14-slim-bookworm AS build
 WORKDIR /build
-COPY requirements.txt .
+# `--build-arg WITH=-apprise` adds what reaches people by Apprise.
+ARG WITH=
+COPY requirements.txt requirements-apprise.txt ./
 RUN python -m venv /venv \
- && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.txt
+ && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.txt \
+ && { [ -z "$WITH" ] || /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r "requirements$WITH.txt"; }
 
 FROM python:3.11.14-slim-bookworm
 ENV PATH=/venv/bin:$PATH \

@@ -33,6 +33,7 @@ types: $(DEV)  ## mypy
 lock: $(DEV)  ## pin requirements*.in with hashes
 	@$(BIN)/uv pip compile --quiet --no-header --generate-hashes requirements.in -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --no-header --generate-hashes requirements-dev.in -c requirements.txt -o requirements-dev.txt
+	@$(BIN)/uv pip compile --quiet --no-header --generate-hashes requirements-apprise.in -o requirements-apprise.txt
 
 bench: $(DEV)  ## measure
 	@$(BIN)/python -m benchmarks

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import config_values as check
-from config_values import is_loopback
+from pipemon.domain.addresses import is_loopback
 
 
 def contradictions(given: Callable[[str], str], values: Mapping[str, Any]) -> Iterator[str]:
@@ -18,6 +18,10 @@ def contradictions(given: Callable[[str], str], values: Mapping[str, Any]) -> It
     for one, other in (("SLACK_BOT_TOKEN", "SLACK_CHANNEL"), ("SLACK_CHANNEL", "SLACK_BOT_TOKEN")):
         if given(one) and not given(other):
             yield f"{other}: got nothing, with {one} set; allowed: both, or neither"
+    by_mail = any(url.reveal().startswith("mailto:") for _, url in values["channels"])
+    mail = ("SMTP_URL", "EMAIL_FROM") if by_mail and not given("EMAIL_TO") else ("SMTP_URL", "EMAIL_FROM", "EMAIL_TO")
+    if (by_mail or any(map(given, mail))) and (missing := [name for name in mail if not given(name)]):
+        yield f"{missing[0]}: got nothing; allowed: all of {', '.join(mail)}, or none"
     watched = [name for name in ("GITHUB_OWNER", "GITHUB_REPO", "GITHUB_REPOSITORIES") if given(name)]
     if watched and not credentials:
         yield f"GITHUB_TOKEN: got nothing, with {watched[0]} set; allowed: a token (or GITHUB_APP_*) that may read it"

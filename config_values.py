@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
+from pipemon.domain.addresses import is_loopback
 from pipemon.domain.cron import Cron, parse_cron
 from pipemon.domain.secrets import Secret
 
@@ -23,14 +24,6 @@ class ApiKey:
     scope: str
     logs: bool
     sha256: str
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach the host."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:

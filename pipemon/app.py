@@ -4,7 +4,6 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from flask import Flask
 
@@ -32,16 +31,12 @@ from pipemon.live.hub import Hub
 from pipemon.live.hub import run as run_hub
 from pipemon.live.session import Live
 from pipemon.live.socket import RESTART
-from pipemon.notify.channel import Channel
-from pipemon.notify.channels.slack import Slack
-from pipemon.notify.channels.slack_bot import Place, SlackBot
-from pipemon.notify.channels.webhook import Webhook
 from pipemon.notify.facts import Deploys
-from pipemon.notify.posting import poster
 from pipemon.outbound.client import Outbound
 from pipemon.queries import freshness
 from pipemon.queries.scope import Scope
 from pipemon.queries.sealer import Sealer
+from pipemon.reaching import channels_of
 from pipemon.store import repositories, state
 from pipemon.store.engine import Database
 from pipemon.telling import Telling
@@ -138,23 +133,6 @@ def make_actions(settings: Settings, db: Database, github: GitHub) -> Actions:
         return Actions(github.transport)
     tokens = PersonalToken(settings.github_actions_token, settings.secret_files.get("GITHUB_ACTIONS_TOKEN"))
     return Actions(GitHub(settings.github_api_url, tokens, _gate(tokens, db)).transport)
-
-
-def channels_of(settings: Settings, outbound: Outbound) -> dict[str, Channel]:
-    """Return the configured channels by name."""
-    post, secret = poster(outbound), settings.channel_signing_secret
-    urls = {"slack": settings.slack_webhook_url, "slack_analytics": settings.slack_analytics_webhook_url}
-    people = settings.slack_people
-    found: dict[str, Channel] = {name: Slack(name, url, post, people) for name, url in urls.items() if url is not None}
-    if settings.slack_bot_token is not None and settings.slack_channel is not None:
-        address = Place(settings.slack_api_url, settings.slack_bot_token, settings.slack_channel)
-        for name in ("slack", "slack_analytics"):
-            if name == "slack" or name not in found:
-                found[name] = SlackBot(name, address, post, people)
-    for name, url in settings.channels:
-        is_slack = urlsplit(url.reveal()).hostname == "hooks.slack.com"
-        found[name] = Slack(name, url, post, people) if is_slack else Webhook(name, url, post, secret)
-    return found
 
 
 def _gate(tokens: TokenSource, db: Database) -> Gate:

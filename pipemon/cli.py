@@ -153,9 +153,10 @@ def _check_webhooks(settings: Settings) -> Finding:
 
 
 def _check_slack(settings: Settings) -> Finding:
-    if settings.slack_webhook_url is None:
+    found = settings.slack_bot_token or settings.slack_webhook_url
+    if found is None:
         return Finding("slack", True, "not set; SLACK_WEBHOOK_URL is where messages would go")
-    return Finding("slack", True, f"set ({settings.slack_webhook_url}); nothing was sent")
+    return Finding("slack", True, f"set ({found}); nothing was sent")
 
 
 def _check_github(settings: Settings, db: Database, usable: bool) -> Iterator[Finding]:

@@ -158,6 +158,7 @@ RULES: dict[str, Rule] = {
         "pipemon/app.py",
         "pipemon/cli.py",
         "pipemon/digesting.py",
+        "pipemon/reaching.py",
         "pipemon/api/",
         "wsgi.py",
         "gunicorn.conf.py",

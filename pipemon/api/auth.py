@@ -2,10 +2,8 @@
 
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
@@ -15,6 +13,7 @@ from config import Settings
 from pipemon.api import signature
 from pipemon.api.errors import refuse
 from pipemon.api.services import services
+from pipemon.domain.addresses import is_loopback
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -66,15 +65,7 @@ def reads_are_open(settings: Settings, environ: Mapping[str, Any] = MappingProxy
     if settings.allow_anonymous_read:
         return True
     has_front = bool(settings.public_url or settings.trusted_proxies) or any(name in environ for name in FORWARDED)
-    return _is_loopback(settings.host) and not has_front
-
-
-@lru_cache(maxsize=16)
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+    return is_loopback(settings.host) and not has_front
 
 
 def identify(environ: Mapping[str, Any], settings: Settings) -> Identity:

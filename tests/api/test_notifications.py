@@ -10,6 +10,7 @@ import pytest
 from pipemon.api.channels import Room
 from pipemon.domain.addresses import Allowed
 from pipemon.domain.secrets import Secret
+from pipemon.notify.channels.email import Email, Server
 from pipemon.notify.channels.slack import Slack
 from pipemon.notify.outbox import Outbox
 from pipemon.notify.posting import poster
@@ -17,6 +18,7 @@ from pipemon.outbound.client import Outbound
 from pipemon.store import notifications, rules
 from tests.api.conftest import Api
 from tests.notify.inbox import Inbox
+from tests.notify.mailserver import MailServer
 
 PATH = "/api/v1/notifications"
 RULE = {"name": "Main", "trigger_events": ["build_failed"], "channels": ["slack"]}
@@ -142,6 +144,19 @@ def test_sending_by_hand(api: Api, inbox: Inbox) -> None:
     assert send(api, "POST", "/slack/send", {"text": ""}, key="operator").status_code == 422
     assert send(api, "POST", "/slack/send", {"text": "x", "channel": "no"}, key="operator").status_code == 422
     assert send(api, "POST", "/slack/send", {"text": "x"}, key="reader").status_code == 403
+
+
+def test_mail_has_a_status_of_its_own(api: Api) -> None:
+    with MailServer({"MAIL": "550 not you"}) as server:
+        mail = Email("email", Server("127.0.0.1", server.port, "builds@example.com", clear=True), ("ada@example.com",))
+        outbox = Outbox(api.db, {"email": mail}, lambda ticks=itertools.count(4_000_000_000, 5): float(next(ticks)))
+        object.__setattr__(api.services, "notify", Room({"email": mail}, outbox.step))
+        assert api.get(f"{PATH}/settings")["email_enabled"] is True
+        sent = send(api, "POST", "/test/slack", {"channel": "email"}, key="operator").get_json()
+    assert sent["status"] == "failed"
+    shown = api.get(f"{PATH}/status")
+    assert (shown["email_status"], shown["slack_status"]) == ("unhealthy", "not_configured")
+    assert api.get(f"{PATH}/history")[0]["recipient"] == "a…@example.com"
 
 
 def test_what_is_not_taken_is_told(api: Api, inbox: Inbox) -> None:
