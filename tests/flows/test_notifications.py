@@ -106,10 +106,10 @@ def through_kills(world: Simulator, service: Service, inbox: Inbox, kills: int, 
     )
 
 
-def test_D1_D2_D3_told_once_under_kills(sim: tuple[Simulator, str], service: Service, inbox: Inbox) -> None:
+def test_D1_D2_D3_M11_told_once_under_kills(sim: tuple[Simulator, str], service: Service, inbox: Inbox) -> None:
     through_kills(sim[0], service, inbox, 5)
 
 
 @pytest.mark.proof
-def test_D1_D2_D3_full_two_hundred_kills(sim: tuple[Simulator, str], service: Service, inbox: Inbox) -> None:
+def test_D1_D2_D3_M11_full_two_hundred_kills(sim: tuple[Simulator, str], service: Service, inbox: Inbox) -> None:
     through_kills(sim[0], service, inbox, 200)
