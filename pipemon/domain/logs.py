@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TypeAlias
 
+from pipemon.domain.runs import Step
 from pipemon.domain.times import format_time
 
 LEVELS = ("debug", "info", "notice", "warning", "error")
@@ -33,6 +34,15 @@ class StepSpan:
     number: int
     name: str
     started_at: int
+
+
+def spans_of(steps: Iterable[Step]) -> tuple[StepSpan, ...]:
+    """Return when those of a job's steps ran that really did."""
+    return tuple(
+        StepSpan(step.number, step.name, step.started_at)
+        for step in steps
+        if step.conclusion != "skipped" and step.started_at is not None
+    )
 
 
 @dataclass(frozen=True, slots=True)

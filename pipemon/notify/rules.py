@@ -166,14 +166,8 @@ def matches(rule: Rule, fact: Fact) -> bool:
 
 
 def _holds(condition: Condition, fact: Fact) -> bool:
-    if condition.type == "consecutive_failures":
-        return condition.number is not None and fact.failures >= condition.number
-    if condition.type == "duration_over_minutes":
-        seconds = fact.duration_seconds
-        return condition.number is not None and seconds is not None and seconds > condition.number * 60
-    if condition.type == "duration_over_p95":
-        known = condition.number is not None and fact.duration_seconds is not None and fact.p95_seconds is not None
-        return known and fact.duration_seconds > condition.number * fact.p95_seconds  # type: ignore[operator]
+    if condition.number is not None:
+        return _passes(condition.type, condition.number, fact)
     value: str | None = getattr(fact, condition.type)
     if value is None:
         return False
@@ -181,6 +175,16 @@ def _holds(condition: Condition, fact: Fact) -> bool:
     if condition.type == "branch":
         globs = tuple(_branch(glob, fact.default_branch) for glob in globs)
     return any_matches(globs, value)
+
+
+def _passes(kind: str, number: float, fact: Fact) -> bool:
+    if kind == "consecutive_failures":
+        return fact.failures >= number
+    if fact.duration_seconds is None:
+        return False
+    if kind == "duration_over_minutes":
+        return fact.duration_seconds > number * 60
+    return fact.p95_seconds is not None and fact.duration_seconds > number * fact.p95_seconds
 
 
 def any_matches(globs: Sequence[str], value: str) -> bool:

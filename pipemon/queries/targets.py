@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from pipemon.domain.logs import StepSpan
+from pipemon.domain.logs import StepSpan, spans_of
 from pipemon.queries.scope import Scope, where
 from pipemon.store.rows import job_from_row
 from pipemon.store.schema import jobs, repositories, runs
@@ -48,10 +48,7 @@ def find_job(conn: Connection, build_id: int, job_id: int) -> JobTarget | None:
     row = conn.execute(query).one_or_none()
     if row is None:
         return None
-    steps = job_from_row(row).steps
-    ran = (step for step in steps if step.conclusion != "skipped" and step.started_at is not None)
-    spans = tuple(StepSpan(step.number, step.name, step.started_at) for step in ran)  # type: ignore[arg-type]
-    return JobTarget(row.id, row.name, row.status, row.conclusion, row.url, spans)
+    return JobTarget(row.id, row.name, row.status, row.conclusion, row.url, spans_of(job_from_row(row).steps))
 
 
 def has_job(conn: Connection, build_id: int, job_id: int) -> bool:

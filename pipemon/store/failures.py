@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from pipemon.domain.logs import StepSpan
+from pipemon.domain.logs import StepSpan, spans_of
 from pipemon.domain.runs import FAILED, Job
 from pipemon.domain.signatures import Said, Signature
 from pipemon.store.events import bump_revision
@@ -118,7 +118,7 @@ def list_wanted(conn: Connection, now: float, limit: int) -> list[Wanted]:
 def _wanted(row: sa.Row[tuple[object, ...]]) -> Wanted:
     job = job_from_row(row)
     ran = [step for step in job.steps if step.conclusion != "skipped" and step.started_at is not None]
-    spans = tuple(StepSpan(step.number, step.name, step.started_at) for step in ran)  # type: ignore[arg-type]
+    spans = spans_of(job.steps)
     # A job that ran out of time has a step that was cancelled.
     bad = [step.number for step in ran if step.conclusion in FAILED] or [
         step.number for step in ran if step.conclusion == "cancelled"

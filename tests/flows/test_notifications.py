@@ -3,37 +3,13 @@
 import random
 import sqlite3
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from pipemon.simulator import Simulator
+from tests.flows.conftest import SHOP
 from tests.flows.service import Service
 from tests.notify.inbox import Inbox
-
-SHOP = "octo-harbor/shop"
-
-
-@pytest.fixture
-def sim() -> Iterator[tuple[Simulator, str]]:
-    world = Simulator(size="empty", rate_limit=1_000_000)
-    with world.serve() as url:
-        yield world, url
-
-
-@pytest.fixture
-def inbox() -> Iterator[Inbox]:
-    with Inbox() as found:
-        yield found
-
-
-@pytest.fixture
-def service(sim: tuple[Simulator, str], inbox: Inbox, tmp_path: Path) -> Iterator[Service]:
-    settings = {"SLACK_WEBHOOK_URL": inbox.url, "OUTBOUND_ALLOW": "127.0.0.1,localhost"}
-    started = Service(tmp_path, sim[1], SHOP, settings)
-    yield started
-    started.kill()
 
 
 def headings(inbox: Inbox) -> list[str]:

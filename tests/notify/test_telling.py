@@ -501,17 +501,22 @@ def test_a_build_that_takes_unusually_long(world: World, known: int, took: int, 
     assert len(world.inbox.posts) == len(titles_wanted)
 
 
-@pytest.mark.parametrize(("factor", "count"), [(1, 1), (2, 0)])
-def test_a_condition_on_what_is_usual(world: World, factor: float, count: int) -> None:
-    change = {"trigger_events": ["build_succeeded"], "conditions": [{"type": "duration_over_p95", "value": factor}]}
+def after_a_history(world: World, change: dict[str, Any], seconds: int) -> None:
+    """Let 25 builds take a minute each, change the rule, and let one take so many seconds."""
     for _ in range(25):
         world.end("success", historic=True)
         world.now += 60
     world.change_rule(change)
     world.dispatch.step()
     end = int(world.now)
-    world.end("success", created_at=end - 90, started_at=end - 90)
+    world.end("success", created_at=end - seconds, started_at=end - seconds)
     world.settle(5)
+
+
+@pytest.mark.parametrize(("factor", "count"), [(1, 1), (2, 0)])
+def test_a_condition_on_what_is_usual(world: World, factor: float, count: int) -> None:
+    change = {"trigger_events": ["build_succeeded"], "conditions": [{"type": "duration_over_p95", "value": factor}]}
+    after_a_history(world, change, 90)
     assert len(world.inbox.posts) == count
 
 
@@ -545,13 +550,5 @@ def test_who_was_told_is_told_of_the_repair_whoever_makes_it(
 
 
 def test_that_it_was_slow_is_the_better_word(world: World) -> None:
-    change = {"trigger_events": ["build_succeeded", "build_slow"], "conditions": []}
-    for _ in range(25):
-        world.end("success", historic=True)
-        world.now += 60
-    world.change_rule(change)
-    world.dispatch.step()
-    end = int(world.now)
-    world.end("success", created_at=end - 200, started_at=end - 200)
-    world.settle(5)
+    after_a_history(world, {"trigger_events": ["build_succeeded", "build_slow"], "conditions": []}, 200)
     assert "unusually long" in titles(world.inbox)[-1]
