@@ -11,6 +11,7 @@ from pipemon.store.failures import Why
 MARKS = {"bad": "🔴", "good": "🟢", "info": "🔵", "warn": "🟠"}
 REPEAT = "(possible repeat) "
 LONGEST_TITLE = 200
+IN_A_ROW = "Failures in a row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,28 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """The message that told that it broke, and what its channel calls it."""
+    """The message that told that it broke, and what its channel calls it.
+
+    `is_repaired`: that it is repaired is told elsewhere, and what comes late changes nothing of that.
+    """
 
     reference: str
     opener: Message
+    is_repaired: bool = False
+
+
+def standing(opener: Message, latest: Message) -> Message:
+    """Return the message that told that it broke as it stands after the latest one of its incident."""
+    known = dict(latest.facts)
+    facts = [pair for pair in opener.facts if pair[0] != IN_A_ROW]
+    facts += [(IN_A_ROW, known[IN_A_ROW])] if IN_A_ROW in known else []
+    if latest.severity == "good":
+        title = latest.title
+        facts.append(("Was red for", took(max(0, (latest.occurred_at or 0) - (opener.occurred_at or 0)))))
+    else:
+        title = f"{opener.title}: {known[IN_A_ROW]} in a row" if IN_A_ROW in known else opener.title
+        facts.append(("Last failure", known.get("At", "")))
+    return replace(opener, title=title, severity=latest.severity, facts=tuple(facts), people=())
 
 
 def explained(said: Message, why: Why) -> Message:
@@ -120,7 +139,7 @@ def of_event(event_type: str, data: Mapping[str, Any], occurred_at: int, failure
     if data.get("failed_step"):
         facts.append(("Step", str(data["failed_step"])))
     if failures > 1:
-        facts.append(("Failures in a row", str(failures)))
+        facts.append((IN_A_ROW, str(failures)))
     facts += [(word, took(int(data[name]))) for name, word in TIMES if data.get(name) is not None]
     if data.get("labels"):
         facts.append(("Runner", ", ".join(map(str, data["labels"]))))

@@ -83,8 +83,11 @@ class Outbox:
         if claimed.kind not in ("summary", "recovery") or claimed.group_key is None:
             return message
         with self._db.read() as conn:
-            found = notifications.opener_of(conn, claimed.group_key, claimed.id)
-        return message if found is None else replace(message, thread=Thread(found[0], Message.from_json(found[1])))
+            found = notifications.opener_of(conn, claimed)
+        if found is None:
+            return message
+        opener = replace(Message.from_json(found.message), possible_duplicate=found.possible_duplicate)
+        return replace(message, thread=Thread(found.reference, opener, found.is_repaired))
 
     def _claim(self, conn: Connection, channel: str, now: float) -> Claimed | None:
         self._guard(conn)

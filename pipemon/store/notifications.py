@@ -16,6 +16,11 @@ from pipemon.store.upsert import upsert
 WAITING = ("pending", "retry", "leased")
 # Openers and repairs go before summaries: a storm must not hold up the first word of something else.
 _ORDER = sa.case((notifications.c.kind == "summary", 1), else_=0)
+# What was or will be told, by itself or within a digest.
+_TOLD = sa.or_(
+    notifications.c.state != "suppressed",
+    sa.and_(notifications.c.kind != "single", notifications.c.why.startswith("told by message ")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,16 @@ class Group:
     represents: int
 
 
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """The message that told that it broke. `is_repaired`: that it is repaired was told, or waits to be."""
+
+    reference: str
+    message: str
+    possible_duplicate: bool
+    is_repaired: bool
+
+
 def add(conn: Connection, intent: Intent) -> int | None:
     """Store an intent; return its id, None where its key is known."""
     row = {name: getattr(intent, name) for name in Intent.__dataclass_fields__}
@@ -82,10 +97,8 @@ def add(conn: Connection, intent: Intent) -> int | None:
 
 def newest_of_group(conn: Connection, group_key: str) -> Group | None:
     """Return the newest message of a group that was or will be told, by itself or within a digest."""
-    table = notifications.c
-    in_digest = sa.and_(table.kind != "single", table.why.startswith("told by message "))
-    columns = (table[name] for name in Group.__dataclass_fields__)
-    query = sa.select(*columns).where(table.group_key == group_key, sa.or_(table.state != "suppressed", in_digest))
+    columns = (notifications.c[name] for name in Group.__dataclass_fields__)
+    query = sa.select(*columns).where(notifications.c.group_key == group_key, _TOLD)
     row = conn.execute(query.order_by(notifications.c.id.desc()).limit(1)).one_or_none()
     return None if row is None else Group(*row)
 
@@ -132,14 +145,19 @@ def _change(conn: Connection, notification_id: int, **values: Any) -> None:
     conn.execute(sa.update(notifications).where(notifications.c.id == notification_id).values(values))
 
 
-def opener_of(conn: Connection, group_key: str, before: int) -> tuple[str, str] | None:
-    """Return (reference, message) of the newest message of a group that told that it broke; None where it has none."""
+def opener_of(conn: Connection, claimed: Claimed) -> Opener | None:
+    """Return the message that opened this one's incident; None where it has none, or its channel has no name for it."""
     table = notifications.c
-    query = sa.select(table.reference, table.message).where(
-        table.group_key == group_key, table.id < before, table.kind == "opener", table.state == "sent"
-    )
-    row = conn.execute(query.order_by(table.id.desc()).limit(1)).one_or_none()
-    return None if row is None or row.reference is None else (row.reference, row.message)
+    mine = sa.and_(table.group_key == claimed.group_key, _TOLD)
+    columns = (table.kind, table.reference, table.message, table.possible_duplicate)
+    edges = sa.select(*columns).where(mine, table.id < claimed.id, table.kind.in_(("opener", "recovery")))
+    row = conn.execute(edges.order_by(table.id.desc()).limit(1)).one_or_none()
+    # A repair before this one ended another incident; an opener without a reference was told otherwise, or not at all.
+    if row is None or row.kind != "opener" or row.reference is None:
+        return None
+    later = sa.select(table.id).where(mine, table.id > claimed.id, table.kind == "recovery")
+    is_repaired = claimed.kind == "summary" and bool(conn.execute(sa.select(later.exists())).scalar())
+    return Opener(row.reference, row.message, row.possible_duplicate, is_repaired)
 
 
 def put_off(conn: Connection, notification_id: int, due_at: float, error: str, possible_duplicate: bool) -> None:

@@ -168,7 +168,8 @@ REPAIR = Message("CI is repaired on main", "t", "good", occurred_at=400)
     ("answers", "kind", "count", "thread_of_last"),
     [
         ([no("ratelimited")], "retry", 1, None),  # the change was not made, so nothing was posted
-        ([no("is_archived")], "gone", 1, None),
+        ([no("token_revoked")], "gone", 1, None),
+        ([no("is_archived")], "sent", 2, None),
         ([{"silent": True}], "retry", 1, None),
         ([no("cant_update_message")], "sent", 2, None),
         ([no("invalid_blocks")], "sent", 2, "opener"),
@@ -239,3 +240,98 @@ def test_N8_only_the_map_makes_a_mention(login: str) -> None:
 def test_two_names_of_one_person_are_one_mention() -> None:
     both = {"ada": "U024BE7LH", "ada-work": "U024BE7LH"}
     assert mentions(Message("x", "x", people=("ada", "ada-work")), both) == "<@U024BE7LH>"
+
+
+# What belongs to which incident
+
+
+def test_a_summary_that_comes_after_the_repair_makes_nothing_red_again(
+    world: World, sim: tuple[Simulator, str]
+) -> None:
+    for conclusion in ("failure", "failure", "success"):
+        world.end(conclusion)
+        world.settle(5)
+    world.settle(1000)
+    opener, repair, late = kept(sim[0])
+    assert heading(opener) == "🟢 CI is repaired on main"
+    assert (repair["thread_ts"], late["thread_ts"]) == (opener["ts"], opener["ts"])
+
+
+def test_an_opener_that_was_given_up_is_not_taken_for_an_earlier_one(world: World, sim: tuple[Simulator, str]) -> None:
+    for conclusion in ("failure", "success"):
+        world.end(conclusion)
+        world.settle(5)
+    sim[0].slack.script([no("as_user_not_supported")])
+    world.end("failure")
+    world.settle(5)
+    assert world.states()[-1] == "dead"
+    world.end("success")
+    world.settle(5)
+    first, _, repair = kept(sim[0])
+    assert (first["edits"], repair["thread_ts"]) == (1, None)
+
+
+def test_a_repair_of_what_was_told_to_nobody_is_not_that_of_an_earlier_incident(
+    world: World, sim: tuple[Simulator, str]
+) -> None:
+    world.change_rule({"trigger_events": ["build_failed", "build_recovered"]})
+    for conclusion in ("failure", "success"):
+        world.end(conclusion)
+        world.settle(5)
+    world.change_rule({"muted_until": int(world.now) + 60})
+    world.end("failure")
+    world.settle(5)
+    world.change_rule({"muted_until": None})
+    world.end("success")
+    world.settle(5)
+    first, _, repair = kept(sim[0])
+    assert (first["edits"], repair["thread_ts"]) == (1, None)
+
+
+def test_the_opener_says_how_often_it_failed_and_when_last(world: World, sim: tuple[Simulator, str]) -> None:
+    for _ in range(4):
+        world.end("failure")
+        world.settle(1000)
+    (opener, *replies) = kept(sim[0])
+    assert (heading(opener), len(replies)) == ("🔴 CI failed on main: 4 in a row", 3)
+    shown = json.dumps(opener["message"]["blocks"])
+    assert "*Failures in a row*\\n4" in shown
+    assert "*Last failure*\\n2025-10-09 09:43:20 UTC" in shown
+
+
+# What becomes of the reply
+
+
+def test_a_thread_that_is_not_there_loses_no_message(sim: tuple[Simulator, str]) -> None:
+    channel = bot(sim[1])
+    message = replace(REPAIR, thread=thread(channel))
+    sim[0].slack.script([{}, no("thread_not_found")])
+    outcome = channel.send(message)
+    assert (outcome.kind, kept(sim[0])[-1]["thread_ts"]) == ("sent", None)
+
+
+@pytest.mark.parametrize("answers", [[no("not_in_channel")], [{}, no("not_in_channel")]])
+def test_another_channel_s_end_is_not_the_end_of_this_one(sim: tuple[Simulator, str], answers: list[Any]) -> None:
+    """The opener may be in the channel that was set before: what is said of that one does not hold for today's."""
+    known = thread(bot(sim[1]))
+    sim[0].slack.script(answers)
+    today = SlackBot("slack", Place(f"{sim[1]}/_slack/api", Secret(TOKEN), "C0TODAY11"), POST)
+    outcome = today.send(replace(REPAIR, thread=known))
+    assert (outcome.kind, kept(sim[0])[-1]["hook"]) == ("sent", "C0TODAY11")
+
+
+def test_an_opener_whose_layout_is_refused_turns_green_in_plain_text(sim: tuple[Simulator, str]) -> None:
+    channel = bot(sim[1])
+    message = replace(REPAIR, thread=thread(channel))
+    sim[0].slack.script([no("invalid_blocks")])
+    assert channel.send(message).kind == "sent"
+    opener, reply = kept(sim[0])
+    assert (opener["edits"], opener["message"]["blocks"]) == (1, [])
+    assert opener["message"]["text"].startswith("🟢 CI is repaired on main")
+    assert reply["thread_ts"] == opener["ts"]
+
+
+@pytest.mark.parametrize("body", [{"ok": True}, {"ok": True, "channel": None, "ts": 1.5}, {"ok": True, "ts": "1.2"}])
+def test_an_answer_without_a_place_is_no_reference(body: Any) -> None:
+    outcome, _ = meaning(200, json.dumps(body), None)
+    assert (outcome.kind, outcome.reference) == ("sent", None)

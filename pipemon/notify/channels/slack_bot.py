@@ -5,6 +5,8 @@ https://docs.slack.dev/reference/methods/chat.postMessage, https://docs.slack.de
 
 import hashlib
 import json
+import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +15,7 @@ from pipemon.domain.secrets import Secret
 from pipemon.notify.channel import Doubt, NotSent, Outcome
 from pipemon.notify.channels.slack import SEND_SECONDS
 from pipemon.notify.channels.slack_form import People, payload, plain_text
-from pipemon.notify.message import Message, Thread, took
+from pipemon.notify.message import Message, standing
 
 GONE = (
     "channel_not_found", "not_in_channel", "is_archived", "restricted_action", "invalid_auth", "not_authed",
@@ -22,9 +24,16 @@ GONE = (
 )  # fmt: skip
 LATER = ("internal_error", "fatal_error", "service_unavailable", "request_timeout")
 LAYOUT = ("invalid_blocks", "invalid_blocks_format", "msg_too_long", "msg_blocks_too_long", "no_text")
-# The message that is to be changed, or followed, is not there any more.
-LOST = ("message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed")
+# The message that is to be changed, or followed, is out of reach. Of its channel, too, that says nothing about the one
+# that is set today: that one answers for itself.
+LOST = (
+    "message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed", "cannot_reply_to_message",
+    "channel_not_found", "not_in_channel", "is_archived",
+)  # fmt: skip
 RATE_LIMIT_SECONDS = 30.0
+# All calls of one message together take no longer than a sending may; with less than this left none is begun.
+LEAST_SECONDS = 1.0
+REFERENCE = r"[A-Z0-9]{2,30} [0-9]{1,20}\.[0-9]{1,10}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,7 @@ class SlackBot:
     place: Place = field(repr=False)
     post: Callable[..., tuple[int, str, str | None]] = field(repr=False)
     people: People = field(default_factory=dict)
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     kind: str = "slack"
     per_second: float = 1.0
 
@@ -62,39 +72,48 @@ class SlackBot:
 
         The change comes first: made twice it is the same, and where it fails nothing was posted yet.
         """
-        if message.thread is None:
-            return self._say(message, {"channel": self.place.channel})
-        channel, _, ts = message.thread.reference.partition(" ")
-        standing = payload(_standing(message.thread, message), self.people)
-        outcome, word = self._call("chat.update", {"channel": channel, "ts": ts, **standing})
-        if word in LOST:
-            return self._say(message, {"channel": self.place.channel})
-        if outcome.kind == "uncertain":
-            return replace(outcome, kind="retry")  # nothing was posted
-        if outcome.kind != "sent" and word not in LAYOUT:
-            return outcome
+        until, home, thread = self.clock() + SEND_SECONDS, {"channel": self.place.channel}, message.thread
+        if thread is None:
+            return self._put("chat.postMessage", home, message, until)[0]
+        channel, _, ts = thread.reference.partition(" ")
+        if not thread.is_repaired:
+            # Without blocks those of before may stay: https://docs.slack.dev/reference/methods/chat.update
+            where = {"channel": channel, "ts": ts, "blocks": []}
+            outcome, word = self._put("chat.update", where, standing(thread.opener, message), until)
+            if word in LOST:
+                return self._put("chat.postMessage", home, message, until)[0]
+            if outcome.kind == "uncertain":
+                return replace(outcome, kind="retry")  # nothing was posted
+            if outcome.kind != "sent" and word not in LAYOUT:
+                return outcome
         # A repair is shown to all who read the channel, who were alarmed there.
         loud = {"reply_broadcast": True} if message.severity == "good" else {}
-        outcome = self._say(message, {"channel": channel, "thread_ts": ts, **loud})
+        outcome, word = self._put("chat.postMessage", {"channel": channel, "thread_ts": ts, **loud}, message, until)
+        if word in LOST:
+            return self._put("chat.postMessage", home, message, until)[0]
         return replace(outcome, reference=None)
 
-    def _say(self, message: Message, where: Mapping[str, Any]) -> Outcome:
-        """Post it; where Slack does not take its layout, once more as plain text."""
-        outcome, word = self._call("chat.postMessage", {**where, **payload(message, self.people)})
-        if word in LAYOUT:
-            plain, _ = self._call("chat.postMessage", {**where, "text": plain_text(message, self.people)})
-            return replace(plain, detail=f"as plain text, since {outcome.detail}: {plain.detail}")
-        return outcome
+    def _put(self, method: str, where: Mapping[str, Any], message: Message, until: float) -> tuple[Outcome, str]:
+        """Post or change it; where Slack does not take its layout, once more as plain text."""
+        outcome, word = self._call(method, {**where, **payload(message, self.people)}, until)
+        if word not in LAYOUT:
+            return outcome, word
+        plain, word = self._call(method, {**where, "text": plain_text(message, self.people)}, until)
+        return replace(plain, detail=f"as plain text, since {outcome.detail}: {plain.detail}"), word
 
-    def _call(self, method: str, body: Mapping[str, Any]) -> tuple[Outcome, str]:
+    def _call(self, method: str, body: Mapping[str, Any], until: float) -> tuple[Outcome, str]:
         """Return what came of a call, and Slack's word for what was wrong with it."""
+        left = until - self.clock()
+        if left < LEAST_SECONDS:
+            return Outcome("retry", "Slack took too long for the calls before"), ""
         headers = {
             "Authorization": f"Bearer {self.place.token.reveal()}",
             "Content-Type": "application/json; charset=utf-8",
         }
-        sent = json.dumps({**body, "unfurl_links": False}).encode()
+        # A change would else look for links and names in the text by itself.
+        sent = json.dumps({**body, "unfurl_links": False, "parse": "none"}).encode()
         try:
-            status, text, retry_after = self.post(f"{self.place.api_url}/{method}", sent, SEND_SECONDS, headers)
+            status, text, retry_after = self.post(f"{self.place.api_url}/{method}", sent, left, headers)
         except NotSent as error:
             return Outcome("retry", str(error)), ""
         except Doubt as error:
@@ -110,7 +129,8 @@ def meaning(status: int, text: str, retry_after: str | None) -> tuple[Outcome, s
         body = None
     said = body if isinstance(body, dict) else {}
     if status == 200 and said.get("ok") is True:
-        return Outcome("sent", "ok", reference=f"{said.get('channel')} {said.get('ts')}"), ""
+        found = f"{said.get('channel')} {said.get('ts')}"
+        return Outcome("sent", "ok", reference=found if re.fullmatch(REFERENCE, found) else None), ""
     error = str(said.get("error", ""))[:80]
     word = error if error.replace("_", "").isalnum() else ""
     if status == 429 or word in ("ratelimited", "rate_limited"):
@@ -123,14 +143,3 @@ def meaning(status: int, text: str, retry_after: str | None) -> tuple[Outcome, s
     if word:
         return Outcome("refused", f"Slack answered {word}"), word
     return Outcome("retry", f"not Slack's answer: {status}"), ""
-
-
-def _standing(thread: Thread, message: Message) -> Message:
-    """Return the message that told that it broke, as it stands by now."""
-    opener, facts = thread.opener, list(thread.opener.facts)
-    if message.severity == "good":
-        seconds = (message.occurred_at or 0) - (opener.occurred_at or 0)
-        facts.append(("Was red for", took(max(0, seconds))))
-    else:
-        facts.append(("Latest", message.title))
-    return replace(opener, title=message.title, severity=message.severity, facts=tuple(facts), people=())
