@@ -67,6 +67,7 @@ class Settings:
     email_from: str | None = _is("", check.optional(reach.mail_address))
     email_to: tuple[str, ...] = _is("", check.list_of(reach.mail_address))
     channels: tuple[tuple[str, Secret], ...] = _is("", reach.channels, hidden=True)
+    heartbeat_url: Secret | None = _is("", check.secret(check.safe_address), hidden=True)
     channel_signing_secret: Secret | None = _is("", check.secret(check.word(".+", "a text in one line")), hidden=True)
     registry: str = _is("ghcr.io", check.word(r"[A-Za-z0-9.:/_-]+", "a registry's host name"))
     allowed_origins: tuple[str, ...] = _is('["http://localhost:3000"]', check.origins)

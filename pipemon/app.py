@@ -9,7 +9,7 @@ from flask import Flask
 
 import pipemon.api
 from config import Settings
-from pipemon import telemetry
+from pipemon import heartbeat, telemetry
 from pipemon.actions import Performer
 from pipemon.api.channels import Room
 from pipemon.api.live import authenticate
@@ -68,6 +68,8 @@ def create_app(settings: Settings) -> Flask:
     digest = chore_of(settings, db, snapshots.current, recipients, github.time)
     sealer = Sealer(db, lambda: Scope(_snapshot(db).names(), exclude_workflows=settings.exclude_workflows), github.time)
     chores = [Chore("settle_actions", performer.settle_left, 5), digest, Chore("sum_up", sealer.step, 2)]
+    if settings.heartbeat_url is not None:
+        chores.append(heartbeat.chore_of(settings.heartbeat_url, outbound, lambda: telling.trouble()))
     background = Background(
         replace(
             make_work(settings, db, github, snapshots.refresh, chores),

@@ -36,6 +36,7 @@ DEFAULTS = {
     "slack_api_url": "https://slack.com/api",
     "slack_people": (),
     "smtp_url": None,
+    "heartbeat_url": None,
     "email_from": None,
     "email_to": (),
     "slack_analytics_webhook_url": None,

@@ -31,6 +31,7 @@ METRICS = (
         "notification_intents_total", "counter", ("state",), "Messages that rules asked for: pending or suppressed."
     ),
     Metric("notifications_total", "counter", ("channel", "outcome"), "Tries to send a message, by what came of them."),
+    Metric("heartbeats_total", "counter", ("outcome",), "Signs of life to HEARTBEAT_URL: taken, refused or failed."),
     Metric("live_clients", "gauge", (), "WebSocket clients that are connected."),
     Metric("live_frames_total", "counter", (), "Events sent to WebSocket clients."),
     Metric("live_reads_total", "counter", (), "Times the event log was read for WebSocket clients."),

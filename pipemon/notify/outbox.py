@@ -132,6 +132,7 @@ class Outbox:
             notifications.mark_dead(conn, claimed.id, outcome.detail)
             waited = notifications.give_up_waiting(conn, channel.name, f"the channel is gone: {outcome.detail}")
             log.error("a channel is gone", channel=channel.name, why=outcome.detail, given_up=waited + 1)
+            self._tell_elsewhere(conn, channel, outcome.detail, now)
         elif outcome.kind == "refused" or self._is_over(conn, claimed, now):
             notifications.mark_dead(conn, claimed.id, outcome.detail)
             self._say(conn, "notification_failed", claimed, "failed", now)
@@ -142,6 +143,23 @@ class Outbox:
             uncertain = outcome.kind == "uncertain"
             notifications.put_off(conn, claimed.id, now + wait, outcome.detail, uncertain)
         notifications.note_channel(conn, channel.name, **values)
+
+    def _tell_elsewhere(self, conn: Connection, gone: Channel, why: str, now: float) -> None:
+        """Tell by another channel that this one takes nothing any more: nobody would notice its silence (N7)."""
+        state = stored.get_state(conn)
+        wanted = (state.settings if state else {}).get("default_channels", ["slack"])
+        known = {row.name: row for row in notifications.list_channels(conn) if row.disabled_why is None}
+        others = [name for name in (*wanted, *self._channels) if name != gone.name and name in known]
+        others = [name for name in others if name in self._channels]
+        if not others:
+            return
+        text = "What it was to be told is kept; POST /api/v1/notifications/replay sends it again."
+        facts = (("Channel", gone.name), ("Why", why))
+        said = Message(f"pipemon can't reach {gone.name} any more", text, "warn", facts, occurred_at=int(now))
+        channel = self._channels[others[0]]
+        key = f"gone:{gone.name}:{channel.name}:{now}"
+        told = (said.to_json(), said.text, now, now)
+        notifications.add(conn, Intent(key, channel.name, channel.recipient, "single", *told, why="about pipemon"))
 
     def _is_over(self, conn: Connection, claimed: Claimed, now: float) -> bool:
         """Whether a message was tried often enough, while others were taken."""

@@ -7,15 +7,20 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from pipemon.domain.addresses import Allowed
 from pipemon.domain.events import Event
 from pipemon.domain.logs import StepSpan
 from pipemon.domain.runs import JobList
+from pipemon.domain.secrets import Secret
 from pipemon.domain.signatures import Signature
 from pipemon.ingest.apply import Batch, Sighting, apply
 from pipemon.notify.blind import Blind
+from pipemon.notify.channels.slack import Slack
 from pipemon.notify.dispatch import GROUP_SECONDS, Dispatch
 from pipemon.notify.facts import Deploys
 from pipemon.notify.outbox import LEASE_SECONDS
+from pipemon.notify.posting import poster
+from pipemon.outbound.client import Outbound
 from pipemon.store import events, explanations, failures, repositories, rules
 from pipemon.store import notifications as store
 from pipemon.store.engine import Database
@@ -192,6 +197,23 @@ def test_D7_a_channel_that_is_gone_gets_nothing_more_and_can_be_replayed(world: 
     world.settle(20)
     assert "dead" not in world.states()
     assert len(inbox.posts) > 1
+
+
+def test_N7_a_channel_that_is_gone_is_told_of_by_another_once(world: World, inbox: Inbox) -> None:
+    with Inbox() as pager:
+        pager.script = lambda number, body: (404, "no_service", {})
+        world.channels |= {"pager": Slack("pager", Secret(pager.url), poster(Outbound(Allowed.of(["127.0.0.1"]))))}
+        world.dispatch = Dispatch(world.db, lambda: world.now, {"pager": "slack …"}, 3600)
+        world.change_rule({"channels": ["pager"], "conditions": []})
+        for branch in ("a", "b", "c"):
+            world.end("failure", branch=branch)
+        world.settle(10)
+        assert len(pager.posts) == 1
+    assert titles(inbox) == ["🟠 pipemon can't reach pager any more"]
+    (post,) = inbox.posts
+    assert post["blocks"][1]["text"]["text"].startswith("What it was to be told is kept; ")
+    assert "Slack answered 404" in json.dumps(post)
+    assert "secretpart" not in json.dumps(inbox.posts)
 
 
 def test_D7_new_settings_make_a_channel_new(world: World, inbox: Inbox) -> None:
