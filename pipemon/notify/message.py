@@ -76,7 +76,7 @@ def standing(opener: Message, latest: Message) -> Message:
     else:
         title = f"{opener.title}: {known[IN_A_ROW]} in a row" if IN_A_ROW in known else opener.title
         facts.append(("Last failure", known.get("At", "")))
-    return replace(opener, title=title, severity=latest.severity, facts=tuple(facts), people=())
+    return replace(opener, title=title, text=title, severity=latest.severity, facts=tuple(facts), people=())
 
 
 def explained(said: Message, why: Why) -> Message:

@@ -147,6 +147,12 @@ def test_SSRF_a_channel_inside_is_not_called() -> None:
     assert (outcome.kind, "not a public address" in outcome.detail) == ("retry", True)
 
 
+def test_a_long_text_is_shown_whole() -> None:
+    text = "x" * 500
+    shown_texts = [block["text"]["text"] for block in payload(Message(text[:200], text))["blocks"] if "text" in block]
+    assert text in shown_texts
+
+
 def test_a_possible_repeat_says_so() -> None:
     assert payload(Message("t", "x", possible_duplicate=True))["text"].startswith("(possible repeat) ")
 

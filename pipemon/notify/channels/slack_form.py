@@ -75,7 +75,8 @@ def payload(message: Message, people: People = NOBODY) -> dict[str, Any]:
         return {"text": plain_text(message, people), "blocks": [dict(block) for block in message.blocks]}
     header = "".join(char if char.isprintable() else " " for char in message.heading)[:LONGEST_HEADER]
     blocks: list[Any] = [HeaderBlock(text=PlainTextObject(text=header))]
-    if not message.text.startswith(message.title):
+    # A header is cut; and where the text only says the title again, it is not shown twice.
+    if not message.text.startswith(message.title) or len(message.text) > LONGEST_HEADER:
         blocks.append(SectionBlock(text=MarkdownTextObject(text=shown(message.text, LONGEST_TEXT))))
     if message.error:
         blocks.append(SectionBlock(text=MarkdownTextObject(text=f"```{code(message.error)}```")))
