@@ -8,15 +8,17 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from pipemon.queries import facts
-from pipemon.queries.scope import Condition, Query, Scope, where, workflows_like
+from pipemon.queries.scope import Condition, Query, Scope, in_repositories, where, workflows_like
 from pipemon.store import rollups as store
 from pipemon.store.engine import Database
 from pipemon.store.rollups import BLOCK, DAY, HOUR
-from pipemon.store.schema import runs
+from pipemon.store.schema import repositories, runs
 from pipemon.store.schema_rollups import rollups
 
 # With more pieces than this of the runs themselves, one pass over all of them is better.
 MOST_PIECES = 24
+# Where repositories differ in their default branch, the sums of each cost as much as those of all runs.
+MOST_BRANCHES = 2
 
 Span = tuple[int, int]
 
@@ -43,13 +45,27 @@ class Pieces:
     summed: tuple[tuple[int, Span], ...] = ()
 
 
+def main_branches(db: Database, scope: Scope) -> tuple[str, ...]:
+    """Return the branches that have sums of their own: those that are the default of most of the repositories."""
+    name = repositories.c.default_branch
+    query = sa.select(name).where(in_repositories(repositories.c.id, scope.repositories), name.is_not(None))
+    with db.read() as conn:
+        found = conn.execute(query.group_by(name).order_by(sa.func.count().desc(), name).limit(MOST_BRANCHES))
+        return tuple(found.scalars())
+
+
+def name_of(kind: str, branch: str | None) -> str:
+    """Return what the sums of a kind over the runs of a branch, or of all of them, are stored under."""
+    return kind if branch is None else f"{kind}@{branch}"
+
+
 def basis_of(db: Database, scope: Scope) -> str:
     """Return what tells the sums over these repositories, without the excluded workflows, from any others."""
     left_out: list[int] = []
     if scope.exclude_workflows:
         with db.read() as conn:
             left_out = sorted(conn.execute(workflows_like(scope.exclude_workflows)).scalars())
-    told = f"{sorted(scope.repositories)} {left_out}"
+    told = f"{sorted(scope.repositories)} {left_out} {main_branches(db, scope)}"
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
@@ -70,8 +86,9 @@ def read(db: Database, scope: Scope, kind: str, base: int | None = None) -> list
 def pieces(db: Database, scope: Scope, base: int | None = None) -> Pieces:
     """Return what the scope's window is best made of; `base` None: it need not be cut."""
     begin, end = scope.created_from, scope.created_to
-    plain = replace(scope, created_from=None, created_to=None, pull_requests=True)
+    plain = replace(scope, created_from=None, created_to=None, pull_requests=True, branch=None)
     is_whole = plain == Scope(scope.repositories, exclude_workflows=scope.exclude_workflows)
+    is_whole = is_whole and (scope.branch is None or scope.branch in main_branches(db, scope))
     if begin is None or end is None or not is_whole or (base is not None and base % HOUR):
         return Pieces(((begin or 0, end if end is not None else 2**40),))
     with db.read() as conn:
@@ -120,7 +137,7 @@ def _summed(kind: str, scope: Scope, level: int, span: Span, base: int | None) -
     start = rollups.c.bucket * level // sa.literal_column(str(base)) if base else sa.literal_column("0")
     measures: Sequence[Any] = [rollups.c[name] for name in store.MEASURES]
     query = sa.select(start.label("start"), rollups.c.item, *measures).where(
-        rollups.c.kind == kind,
+        rollups.c.kind == name_of(kind, scope.branch),
         rollups.c.level == level,
         rollups.c.bucket >= span[0],
         rollups.c.bucket < span[1],

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from pipemon.queries import facts, freshness
-from pipemon.queries.rolled import basis_of, conditions, start_of
+from pipemon.queries.rolled import basis_of, conditions, main_branches, name_of, start_of
 from pipemon.queries.scope import Scope
 from pipemon.store import rollups as store
 from pipemon.store import streaks
@@ -73,12 +74,13 @@ class Sealer:
 
     def _sums(self, scope: Scope, day: int) -> list[dict[str, Any]]:
         """Return the rows of a day, and of its hours, from its runs."""
-        where = conditions(scope, (day * DAY, (day + 1) * DAY))
         rows: list[dict[str, Any]] = []
-        for kind, base in [(kind, DAY) for kind in facts.KINDS] + [("end", HOUR)]:
-            for bucket, *values in self._db.heavy(facts.select(kind, where, start_of(base))):
-                row = dict(zip(facts.COLUMNS, values, strict=True))
-                rows.append({"kind": kind, "level": base, "bucket": bucket, **row})
+        for branch in (None, *main_branches(self._db, scope)):
+            where = conditions(replace(scope, branch=branch), (day * DAY, (day + 1) * DAY))
+            for kind, base in [(kind, DAY) for kind in facts.KINDS] + [("end", HOUR)]:
+                for bucket, *values in self._db.heavy(facts.select(kind, where, start_of(base))):
+                    row = dict(zip(facts.COLUMNS, values, strict=True))
+                    rows.append({"kind": name_of(kind, branch), "level": base, "bucket": bucket, **row})
         return rows
 
     def _sums_of_days(self, block: int) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from pipemon.queries.window import Window
 from pipemon.store import rollups as store
 from pipemon.store.engine import Database
 from pipemon.store.rollups import BLOCK, DAY, HOUR
-from pipemon.store.schema import runs
+from pipemon.store.schema import repositories, runs
 from pipemon.store.schema_rollups import rollups
 from tests.builders import T0
 from tests.queries.conftest import NOW, everything
@@ -40,6 +40,7 @@ def far(db: Database, seed: int) -> None:
     db.transact(
         lambda conn: conn.execute(sa.update(runs).values(created_at=T0 - (T0 - runs.c.created_at) * 33 - runs.c.id % 9))
     )
+    db.transact(lambda conn: conn.execute(sa.update(repositories).values(default_branch="main")))
 
 
 def windows(db: Database, rng: random.Random) -> list[Scope]:
@@ -150,6 +151,22 @@ def test_other_repositories_or_exclusions_do_not_get_these_sums(database: Databa
     some = Scope({1: one.repositories[1]}, one.created_from, one.created_to, exclude_workflows=EXCLUDED)
     assert rolled.pieces(database, some).summed == ()
     assert rolled.pieces(database, one).summed != ()
+
+
+def test_the_default_branch_has_sums_of_its_own(database: Database) -> None:
+    far(database, 1)
+    span = {"created_from": T0 - 100 * DAY, "created_to": T0, "exclude_workflows": EXCLUDED}
+    main, topic = (everything(database, branch=branch, **span) for branch in ("main", "topic"))
+    asked = (analytics.overview, analytics.trends, comparison.comparison, tables.failures, tables.performance)
+    before = [ask(database, Window(main, 100, NOW)) for ask in asked]
+    seal_all(database)
+    assert (rolled.pieces(database, main).summed != (), rolled.pieces(database, topic).summed) == (True, ())
+    assert [ask(database, Window(main, 100, NOW)) for ask in asked] == before
+    # Another default branch has none yet.
+    database.transact(lambda conn: conn.execute(sa.update(repositories).values(default_branch="topic")))
+    assert (rolled.pieces(database, main).summed, rolled.pieces(database, topic).summed) == ((), ())
+    seal_all(database)
+    assert rolled.pieces(database, topic).summed != ()
 
 
 def test_the_answers_are_the_same_from_sums(database: Database) -> None:
