@@ -161,3 +161,10 @@ def test_rollups_are_made_anew(run: Run, tmp_path: Path) -> None:
     assert run("rebuild-rollups").exit_code == 0
     assert rows() == before
     db.close()
+
+
+def test_check_tells_whether_a_bot_speaks(run: Run) -> None:
+    assert "slack: not set" in run("check").stdout
+    done = run("check", SLACK_BOT_TOKEN="xoxb-canary-of-good-length", SLACK_CHANNEL="#builds")
+    assert "slack: set (***ngth); nothing was sent" in done.stdout
+    assert "canary" not in done.stdout

@@ -6,7 +6,8 @@ from pipemon.domain.addresses import Forbidden
 from pipemon.notify.channel import Doubt, NotSent
 from pipemon.outbound.client import NotReached, Outbound, OutboundError
 
-ANSWER_BYTES = 64 * 1024
+# Slack's Web API sends the message back with its answer, with six bytes for a letter that is not ASCII.
+ANSWER_BYTES = 1024 * 1024
 
 
 def poster(outbound: Outbound) -> Callable[..., tuple[int, str, str | None]]:

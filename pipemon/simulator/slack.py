@@ -11,7 +11,7 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,8 +57,7 @@ class Slack:
     def _call(self, method: str, authorization: str, body: bytes, start: Start) -> Iterable[bytes]:
         """Answer a call of the Web API: always 200, unless a script says otherwise; `ok` says how it went."""
         answer = self.answers.popleft() if self.answers else {}
-        if answer.get("silent") != "before":  # the bytes were taken, whatever is answered
-            found = self._carry_out(method, authorization, json.loads(body), is_refused="body" in answer)
+        found = {} if "body" in answer else self._carry_out(method, authorization, body)
         if answer.get("silent"):
             start("200 OK", [("Content-Type", "application/json"), ("Content-Length", "2"), ("Connection", "close")])
             return iter(())
@@ -66,24 +65,35 @@ class Slack:
         headers = [(name, str(value)) for name, value in answer.get("headers", {}).items()]
         return _say(start, f"{answer.get('status', 200)} X", text, "application/json", headers)
 
-    def _carry_out(self, method: str, authorization: str, said: dict[str, Any], is_refused: bool) -> Mapping[str, Any]:
-        if is_refused:
-            return {}
+    def _carry_out(self, method: str, authorization: str, body: bytes) -> Mapping[str, Any]:
         if not authorization.startswith("Bearer xoxb-"):
             return {"ok": False, "error": "invalid_auth"}
-        channel, ts = said.get("channel", ""), said.get("ts")
-        if method == "chat.postMessage":
-            ts = f"{time.time():.6f}"
-            entry = {"at": time.time(), "hook": channel, "answer": 200, "silent": False, "message": said, "edits": 0}
-            self.messages.append({**entry, "ts": ts, "thread_ts": said.get("thread_ts")})
-        elif method == "chat.update":
-            found = next((one for one in self.messages if one.get("ts") == ts), None)
-            if found is None:
-                return {"ok": False, "error": "message_not_found"}
-            found["message"], found["edits"] = said, found["edits"] + 1
-        else:
-            return {"ok": False, "error": "unknown_method"}
-        return {"ok": True, "channel": f"C{channel.strip('#').upper()}" if channel[:1] == "#" else channel, "ts": ts}
+        try:
+            said = json.loads(body)
+        except ValueError:
+            return {"ok": False, "error": "invalid_json"}
+        if not said.get("text") and not said.get("blocks"):
+            return {"ok": False, "error": "no_text"}
+        deed = {"chat.postMessage": self._post, "chat.update": self._update}.get(method)
+        return deed(said) if deed else {"ok": False, "error": "unknown_method"}
+
+    def _post(self, said: dict[str, Any]) -> Mapping[str, Any]:
+        channel, thread_ts, now = _channel_id(said.get("channel", "")), said.get("thread_ts"), time.time()
+        if thread_ts is not None and self._find(channel, thread_ts) is None:
+            return {"ok": False, "error": "thread_not_found"}
+        entry = {"at": now, "hook": channel, "answer": 200, "silent": False, "message": said, "edits": 0}
+        self.messages.append({**entry, "ts": f"{now:.6f}", "thread_ts": thread_ts})
+        return {"ok": True, "channel": channel, "ts": f"{now:.6f}"}
+
+    def _update(self, said: dict[str, Any]) -> Mapping[str, Any]:
+        found = self._find(said.get("channel", ""), said.get("ts"))
+        if found is None:
+            return {"ok": False, "error": "message_not_found"}
+        found["message"], found["edits"] = said, found["edits"] + 1
+        return {"ok": True, "channel": found["hook"], "ts": found["ts"]}
+
+    def _find(self, channel: str, ts: object) -> dict[str, Any] | None:
+        return next((one for one in self.messages if one.get("ts") == ts and one["hook"] == channel), None)
 
     def _take(self, hook: str, body: bytes, start: Start) -> Iterable[bytes]:
         try:
@@ -110,6 +120,11 @@ class Slack:
         return _say(start, f"{answer.get('status', 200)} X", str(answer.get("body", "ok")), headers=headers)
 
 
+def _channel_id(channel: str) -> str:
+    """Return the id that a channel given by its name has here."""
+    return f"C{channel[1:].upper()}" if channel.startswith("#") else channel
+
+
 def _say(
     start: Start, status: str, text: str, kind: str = "text/plain", headers: Iterable[tuple[str, str]] = ()
 ) -> Iterable[bytes]:
@@ -120,18 +135,29 @@ def _say(
 
 def page(messages: Iterable[Mapping[str, Any]]) -> str:
     """Return a page of the messages, newest first, much as Slack shows them."""
-    shown = "".join(_article(one) for one in reversed(list(messages)))
+    shown = "".join(_article(one) for one in _in_threads(list(messages)))
     return (
         "<!doctype html><meta charset=utf-8><meta http-equiv=refresh content=5><title>The simulator's Slack</title>"
         f"<style>{STYLE}</style><h1>The simulator's Slack</h1>{shown or '<p>No message yet.</p>'}"
     )
 
 
+def _in_threads(messages: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield the messages of the channel, newest first, each with its thread below it, oldest first."""
+    known = {one["ts"] for one in messages if one.get("ts")}
+    for one in reversed(messages):
+        if one.get("thread_ts") not in known:
+            yield one
+            yield from (reply for reply in messages if one.get("ts") and reply.get("thread_ts") == one["ts"])
+
+
 def _article(one: Mapping[str, Any]) -> str:
     at = datetime.fromtimestamp(one["at"], UTC).strftime("%H:%M:%S UTC")
     blocks = one["message"].get("blocks") or [{"type": "section", "text": {"text": one["message"].get("text", "")}}]
     kind = ' class="reply"' if one.get("thread_ts") else ""
-    note = " in the thread" if one.get("thread_ts") else f", edited {one['edits']} times" if one.get("edits") else ""
+    told = ", also in the channel" if one["message"].get("reply_broadcast") else ""
+    note = f" in the thread{told}" if one.get("thread_ts") else ""
+    note += f", edited {one['edits']} times" if one.get("edits") else ""
     return f"<article{kind}><time>{at}{note}</time>{''.join(map(_block, blocks))}</article>"
 
 

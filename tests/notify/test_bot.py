@@ -11,7 +11,7 @@ from pipemon.domain.addresses import Allowed
 from pipemon.domain.secrets import Secret
 from pipemon.notify.channels.slack_bot import Place, SlackBot, meaning
 from pipemon.notify.channels.slack_form import mentions, payload
-from pipemon.notify.message import Message, Thread
+from pipemon.notify.message import Message, Thread, standing
 from pipemon.notify.outbox import LEASE_SECONDS
 from pipemon.notify.posting import poster
 from pipemon.outbound.client import Outbound
@@ -335,3 +335,61 @@ def test_an_opener_whose_layout_is_refused_turns_green_in_plain_text(sim: tuple[
 def test_an_answer_without_a_place_is_no_reference(body: Any) -> None:
     outcome, _ = meaning(200, json.dumps(body), None)
     assert (outcome.kind, outcome.reference) == ("sent", None)
+
+
+def test_a_repair_that_comes_late_is_that_of_its_own_incident(world: World, sim: tuple[Simulator, str]) -> None:
+    world.end("failure")
+    world.settle(3)
+    sim[0].slack.script([no("internal_error")])
+    for conclusion in ("success", "failure", "success"):
+        world.end(conclusion)
+        world.settle(2)
+    world.settle(30)
+    assert set(world.states()) == {"sent"}
+    openers = [entry for entry in kept(sim[0]) if entry["thread_ts"] is None]
+    assert [heading(one) for one in openers] == ["🟢 CI is repaired on main"] * 2
+
+
+def test_D3_a_possible_repeat_stays_marked_when_it_changes(world: World, sim: tuple[Simulator, str]) -> None:
+    sim[0].slack.script([{"silent": True}])
+    world.end("failure")
+    world.settle(30)
+    world.end("success")
+    world.settle(5)
+    assert [heading(entry) for entry in kept(sim[0])] == [
+        "🔴 CI failed on main", "(possible repeat) 🟢 CI is repaired on main", "🟢 CI is repaired on main",
+    ]  # fmt: skip
+
+
+def test_what_was_said_of_the_streak_is_said_once() -> None:
+    opener = Message("CI failed on main", "t", "bad", (("Failures in a row", "2"),), occurred_at=100)
+    latest = replace(opener, facts=(("Failures in a row", "5"), ("At", "noon")))
+    assert standing(opener, latest).facts == (("Failures in a row", "5"), ("Last failure", "noon"))
+
+
+def test_all_calls_of_a_message_take_no_longer_than_one_sending() -> None:
+    now, called = [0.0], []
+
+    def slow(url: str, body: bytes, seconds: float, headers: dict[str, str]) -> tuple[int, str, None]:
+        called.append((url.rsplit("/", 1)[1], seconds))
+        now[0] += 9.5
+        return 200, '{"ok": true, "channel": "C0BUILDS1", "ts": "1.2"}', None
+
+    channel = SlackBot("slack", Place("https://x.example", Secret(TOKEN), "C0BUILDS1"), slow, clock=lambda: now[0])
+    outcome = channel.send(replace(REPAIR, thread=Thread("C0BUILDS1 1.2", REPAIR)))
+    assert (outcome.kind, called) == ("retry", [("chat.update", 10.0)])
+
+
+def test_N8_slack_looks_for_nothing_in_a_text_by_itself(sim: tuple[Simulator, str]) -> None:
+    channel = bot(sim[1])
+    channel.send(replace(REPAIR, thread=thread(channel)))
+    asked = [(entry["message"]["parse"], entry["message"]["unfurl_links"]) for entry in kept(sim[0])]
+    assert asked == [("none", False)] * 2
+
+
+def test_a_long_answer_is_read_to_its_end() -> None:
+    """The message comes back with the answer: one of many letters that JSON escapes is not in doubt for that."""
+    body = {"ok": True, "channel": "C0BUILDS1", "ts": "1.2", "message": {"text": "ж" * 40_000}}
+    with Inbox(lambda number, post: (200, json.dumps(body), {})) as inbox:
+        outcome = SlackBot("slack", Place(inbox.url, Secret(TOKEN), "C0BUILDS1"), POST).send(REPAIR)
+    assert (outcome.kind, outcome.reference) == ("sent", "C0BUILDS1 1.2")

@@ -113,3 +113,16 @@ def test_apprise_takes_what_its_service_takes(tmp_path: Path) -> None:
     assert (first["title"], first["type"]) == ("🔴 CI failed", "failure")
     assert "Commit: abc" in first["message"]
     assert "secretpart" not in f"{channel!r} {channel.recipient}"
+
+
+def test_every_way_to_slack_knows_the_people(tmp_path: Path) -> None:
+    with Inbox() as inbox:
+        people = {"SLACK_PEOPLE": '{"Ada": "U024BE7LH"}', "SLACK_API_URL": inbox.url}
+        webhook = made(tmp_path, SLACK_WEBHOOK_URL=inbox.url, **people)["slack"]
+        for channel in (
+            webhook,
+            made(tmp_path, SLACK_BOT_TOKEN="xoxb-not-a-real-one", SLACK_CHANNEL="#builds", **people)["slack"],
+        ):
+            channel.send(Message("CI failed", "text", "bad", people=("ADA",)))
+    assert [json.dumps(post["blocks"]).count("<@U024BE7LH>") for post in inbox.posts] == [1, 1]
+    assert inbox.headers[1]["Authorization"] == "Bearer xoxb-not-a-real-one"

@@ -60,3 +60,55 @@ def test_answers_by_script(served: tuple[Simulator, str]) -> None:
         requests.post(url + HOOK, json={"text": "c"}, timeout=2)
     assert requests.post(url + HOOK, json={"text": "d"}).text == "ok"
     assert [one["message"]["text"] for one in requests.get(f"{url}/_slack/messages").json()] == ["a", "b", "c", "d"]
+
+
+# The Web API
+
+
+def call(url: str, method: str, token: str = "xoxb-any", **said: object) -> dict[str, object]:
+    answer = requests.post(f"{url}/_slack/api/{method}", json=said, headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 200
+    return dict(answer.json())
+
+
+def test_a_message_is_changed_and_followed(served: tuple[Simulator, str]) -> None:
+    _, url = served
+    first = call(url, "chat.postMessage", channel="#ci", text="broken")
+    other = call(url, "chat.postMessage", channel="#ci", text="another")
+    assert (first["ok"], first["channel"], first["ts"] != other["ts"]) == (True, "CCI", True)
+    where = {"channel": "CCI", "ts": first["ts"]}
+    assert call(url, "chat.update", text="mended", **where) == {"ok": True, **where}
+    call(url, "chat.postMessage", channel="CCI", thread_ts=first["ts"], text="how it was mended", reply_broadcast=True)
+    kept = requests.get(f"{url}/_slack/messages").json()
+    assert [(one["message"]["text"], one["edits"], one["thread_ts"]) for one in kept] == [
+        ("mended", 1, None), ("another", 0, None), ("how it was mended", 0, first["ts"]),
+    ]  # fmt: skip
+    shown = requests.get(f"{url}/_slack").text
+    # The newest first, and a thread below what it follows.
+    assert shown.index("another") < shown.index("<p>mended") < shown.index("how it was mended")
+    assert "edited 1 times" in shown
+    assert "in the thread, also in the channel" in shown
+
+
+@pytest.mark.parametrize(
+    ("method", "said", "word"),
+    [
+        ("chat.update", {"channel": "C1", "ts": "1.2", "text": "x"}, "message_not_found"),
+        ("chat.postMessage", {"channel": "C1", "thread_ts": "1.2", "text": "x"}, "thread_not_found"),
+        ("chat.postMessage", {"channel": "C1"}, "no_text"),
+        ("chat.delete", {"channel": "C1", "text": "x"}, "unknown_method"),
+        ("chat.postMessage", {"channel": "C1", "text": "x", "token": "xoxp-a-user-s"}, "invalid_auth"),
+    ],
+)
+def test_the_api_refuses_as_slack_does(
+    served: tuple[Simulator, str], method: str, said: dict[str, str], word: str
+) -> None:
+    sim, url = served
+    assert call(url, method, **said) == {"ok": False, "error": word}
+    assert not sim.slack.messages
+
+
+def test_the_api_takes_json_only(served: tuple[Simulator, str]) -> None:
+    _, url = served
+    answer = requests.post(f"{url}/_slack/api/chat.postMessage", data=b"{", headers={"Authorization": "Bearer xoxb-x"})
+    assert answer.json() == {"ok": False, "error": "invalid_json"}

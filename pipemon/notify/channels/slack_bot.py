@@ -89,9 +89,7 @@ class SlackBot:
         # A repair is shown to all who read the channel, who were alarmed there.
         loud = {"reply_broadcast": True} if message.severity == "good" else {}
         outcome, word = self._put("chat.postMessage", {"channel": channel, "thread_ts": ts, **loud}, message, until)
-        if word in LOST:
-            return self._put("chat.postMessage", home, message, until)[0]
-        return replace(outcome, reference=None)
+        return self._put("chat.postMessage", home, message, until)[0] if word in LOST else outcome
 
     def _put(self, method: str, where: Mapping[str, Any], message: Message, until: float) -> tuple[Outcome, str]:
         """Post or change it; where Slack does not take its layout, once more as plain text."""
