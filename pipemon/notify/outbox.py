@@ -66,6 +66,9 @@ class Outbox:
             most = (state.settings if state else {}).get("rate_limit_per_hour")
             if known is None or known.disabled_why or now < known.next_at:
                 return False
+            # Every commit wakes those who follow the log, this one too: one that does nothing would go on for ever.
+            if not notifications.is_due(conn, channel.name, now):
+                return False
             if most and notifications.count_sent(conn, channel.name, now - 3600) >= most:
                 return False
         claimed = self._db.transact(lambda conn: self._claim(conn, channel.name, now))

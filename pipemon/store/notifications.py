@@ -109,6 +109,16 @@ def represent(conn: Connection, notification_id: int, message: str, text: str) -
     conn.execute(sa.update(notifications).where(notifications.c.id == notification_id).values(values))
 
 
+def is_due(conn: Connection, channel: str, now: float) -> bool:
+    """Whether a message of a channel may be sent now."""
+    waits = sa.text("notifications.state IN ('pending', 'retry', 'leased')")
+    query = sa.select(notifications.c.id).where(
+        waits, notifications.c.channel == channel, notifications.c.due_at <= now
+    )
+    free = sa.or_(notifications.c.state != "leased", notifications.c.leased_until < now)
+    return conn.execute(query.where(free).limit(1)).first() is not None
+
+
 def claim(conn: Connection, channel: str, now: float, lease_seconds: float) -> Claimed | None:
     """Take the next message of a channel, for so long; one whose lease is over may have been sent already."""
     table = notifications.c

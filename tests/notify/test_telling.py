@@ -199,6 +199,20 @@ def test_D7_a_channel_that_is_gone_gets_nothing_more_and_can_be_replayed(world: 
     assert len(inbox.posts) > 1
 
 
+def test_where_nothing_happens_nothing_is_written(world: World) -> None:
+    """A commit rings the bell that this very work waits for."""
+    world.end("failure")
+    world.settle(5)
+    telling = Telling(world.db, world.channels, lambda: world.now, 3600)
+    work = telling.job(lambda conn: None, lambda: True)
+    work()
+    commits: list[int] = []
+    world.db.committed = lambda: (commits.append(1), telling.ring())
+    world.now += 20
+    work()
+    assert commits == []
+
+
 def test_N7_a_channel_that_is_gone_is_told_of_by_another_once(world: World, inbox: Inbox) -> None:
     with Inbox() as pager:
         pager.script = lambda number, body: (404, "no_service", {})
