@@ -97,8 +97,9 @@ class Dispatch:
             # What an outage has hidden is told as what it is, whatever name a rule asked for.
             told = row.type if row.type == "build_still_failing" else name
             said = message.of_event(told, data, row.occurred_at, fact.failures)
-            if name in ANSWERED_FOR and fact.author:
-                said = replace(said, people=(fact.author,))
+            # By the login: a commit's author is a name that anybody may choose. Nobody made what a clock started.
+            if name in ANSWERED_FOR and data.get("actor") and data.get("event") != "schedule":
+                said = replace(said, people=(str(data["actor"]),))
             for channel in rule.channels:
                 one = _One(rule, name, channel, row.id, data, said, now)
                 self._put(conn, one, fact, settings, needs_opener=(rule, name) in closing)

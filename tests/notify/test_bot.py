@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipemon.domain.addresses import Allowed
+from pipemon.domain.runs import Commit
 from pipemon.domain.secrets import Secret
 from pipemon.notify.channels.slack_bot import Place, SlackBot, meaning
 from pipemon.notify.channels.slack_form import mentions, payload
@@ -132,7 +133,8 @@ def test_an_opener_told_by_a_webhook_is_followed_by_a_message_of_its_own(
         (200, {"ok": False, "error": "ratelimited"}, "7", "retry", 7.0),
         (429, {}, "12", "retry", 12.0),
         (429, {}, None, "retry", 30.0),
-        (200, {"ok": False, "error": "internal_error"}, None, "retry", None),
+        (200, {"ok": False, "error": "internal_error"}, None, "uncertain", None),
+        (200, {"ok": False, "error": "service_unavailable"}, None, "retry", None),
         (503, "<html>", None, "retry", None),
         (200, {"ok": False, "error": "channel_not_found"}, None, "gone", None),
         (200, {"ok": False, "error": "token_revoked"}, None, "gone", None),
@@ -217,15 +219,28 @@ PEOPLE = {"ada": "U024BE7LH"}
 
 def test_who_broke_it_is_mentioned_once(world: World, sim: tuple[Simulator, str]) -> None:
     world.channels["slack"] = bot(sim[1], people=PEOPLE)
-    world.end("failure", actor="Ada")
+    world.end("failure", triggering_actor="Ada")
     world.settle(5)
     assert json.dumps(kept(sim[0])[0]["message"]["blocks"]).count("<@U024BE7LH>") == 1
-    world.end("failure", actor="Ada")
+    world.end("failure", triggering_actor="Ada")
     world.settle(1000)
-    world.end("success", actor="Ada")
+    world.end("success", triggering_actor="Ada")
     world.settle(5)
     # Neither the changes of the opener nor the thread alarm anybody again.
     assert [json.dumps(entry["message"]).count("<@") for entry in kept(sim[0])] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "over", [{"event": "schedule", "triggering_actor": "ada"}, {"triggering_actor": None, "actor": None}]
+)
+def test_N8_nobody_is_mentioned_for_a_clock_or_a_commit_s_name(
+    world: World, sim: tuple[Simulator, str], over: dict[str, Any]
+) -> None:
+    """Who commits may call himself what he likes."""
+    world.channels["slack"] = bot(sim[1], people=PEOPLE)
+    world.end("failure", commit=Commit("x", author_name="ada"), **over)
+    world.settle(5)
+    assert "<@" not in json.dumps(kept(sim[0]))
 
 
 @pytest.mark.parametrize("login", ["bob", "<!channel>", "ada>", "<@U024BE7LH>", "dependabot[bot]", "", "a" * 5000])

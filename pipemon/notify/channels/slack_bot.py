@@ -22,7 +22,9 @@ GONE = (
     "account_inactive", "token_revoked", "token_expired", "missing_scope", "no_permission", "org_login_required",
     "ekm_access_denied",
 )  # fmt: skip
-LATER = ("internal_error", "fatal_error", "service_unavailable", "request_timeout")
+LATER = ("service_unavailable", "request_timeout")
+# "Some aspect of the operation" may have "succeeded before the error was raised".
+DOUBTFUL = ("internal_error", "fatal_error")
 LAYOUT = ("invalid_blocks", "invalid_blocks_format", "msg_too_long", "msg_blocks_too_long", "no_text")
 # The message that is to be changed, or followed, is out of reach. Of its channel, too, that says nothing about the one
 # that is set today: that one answers for itself.
@@ -134,6 +136,8 @@ def meaning(status: int, text: str, retry_after: str | None) -> tuple[Outcome, s
     if status == 429 or word in ("ratelimited", "rate_limited"):
         seconds = float(retry_after) if retry_after and retry_after.isdigit() else RATE_LIMIT_SECONDS
         return Outcome("retry", "Slack asks to wait", seconds), word
+    if word in DOUBTFUL:
+        return Outcome("uncertain", f"Slack answered {word}"), word
     if status >= 500 or word in LATER:
         return Outcome("retry", f"Slack answered {status} {word}".strip()), word
     if word in GONE:
