@@ -13,8 +13,9 @@ SHOP = "octo-harbor/shop"
 
 
 @pytest.fixture
-def sim() -> Iterator[tuple[Simulator, str]]:
-    world = Simulator(size="empty", rate_limit=1_000_000)
+def sim(tmp_path: Path) -> Iterator[tuple[Simulator, str]]:
+    """A world whose history is kept beside the service's data: a run that failed can be looked at and replayed."""
+    world = Simulator(size="empty", rate_limit=1_000_000, journal=tmp_path / "journal.jsonl")
     with world.serve() as url:
         yield world, url
 

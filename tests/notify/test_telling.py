@@ -13,7 +13,7 @@ from pipemon.domain.logs import StepSpan
 from pipemon.domain.runs import JobList
 from pipemon.domain.secrets import Secret
 from pipemon.domain.signatures import Signature
-from pipemon.ingest.apply import Batch, Sighting, apply
+from pipemon.ingest.apply import Batch, Sighting, apply, tell
 from pipemon.notify.blind import Blind
 from pipemon.notify.channels.slack import Slack
 from pipemon.notify.dispatch import GROUP_SECONDS, Dispatch
@@ -325,6 +325,17 @@ def test_a_deployment_of_github_is_told(world: World, inbox: Inbox, ref: str, to
     world.db.transact(work)
     world.settle(3)
     assert titles(inbox) == (["🟢 main was deployed to production"] if told else [])
+
+
+@pytest.mark.parametrize(("environment", "told"), [("production-eu", 1), ("staging", 0)])
+def test_deployments_are_told_by_environment_and_state(world: World, inbox: Inbox, environment: str, told: int) -> None:
+    conditions = [{"type": "workflow", "value": "production*"}, {"type": "status", "value": ["failure", "error"]}]
+    world.change_rule({"trigger_events": ["deployment_failed"], "conditions": conditions})
+    data = {"deployment_id": 5, "repository": SHOP, "environment": environment, "ref": "main", "status": "failure"}
+    event = Event("deployment_failed", "pipeline", SHOP, "deployment:5", NOW, data={**data, "commit_sha": "a" * 40})
+    world.db.transact(lambda conn: tell(conn, lambda _: [event], NOW))
+    world.settle(3)
+    assert len(inbox.posts) == told
 
 
 def test_a_log_that_was_restored_is_not_told_again(world: World, inbox: Inbox) -> None:
