@@ -17,6 +17,8 @@ from pipemon.notify.outbox import Outbox
 from pipemon.store.engine import Database
 
 LOOK_SECONDS = 0.5
+# A page of history is many commits: one look serves for those that come together.
+GATHER_SECONDS = 0.02
 # A job's log is there some seconds after its end.
 PATIENCE_SECONDS = 8.0
 
@@ -52,7 +54,8 @@ class Telling:
             while goes_on() and time.monotonic() < until:
                 if not (dispatch.step() + blind.step() + outbox.step()):
                     # Not into the next round: the clock would leave that one out.
-                    self._bell.wait(max(0.0, min(LOOK_SECONDS, until - time.monotonic())))
+                    if self._bell.wait(max(0.0, min(LOOK_SECONDS, until - time.monotonic()))):
+                        time.sleep(GATHER_SECONDS)
                     self._bell.clear()
 
         return work
