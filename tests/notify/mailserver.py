@@ -30,10 +30,12 @@ class MailServer:
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
+                plain = self.connection
                 self.say("220 mail.example.com")
-                while line := self.rfile.readline():
-                    if not self.answer(line.decode().strip()):
-                        return
+                while (line := self.rfile.readline()) and self.answer(line.decode().strip()):
+                    pass
+                if self.connection is not plain:
+                    self.connection.close()
 
             def say(self, text: str) -> None:
                 self.wfile.write(text.encode() + b"\r\n")
