@@ -47,7 +47,7 @@ class Telling:
         )
         # One clock for all: what one says is due the other must not find to be an hour away.
         blind = Blind(self.db, self.trouble, recipients, self.clock, guard)
-        outbox = Outbox(self.db, self.channels, self.clock, guard, self._tell)
+        outbox = Outbox(self.db, self.channels, self.clock, guard, self._tell, time.monotonic)
 
         def work() -> None:
             until = time.monotonic() + 0.95

@@ -37,13 +37,17 @@ class Outbox:
         clock: Callable[[], float],
         guard: Callable[[Connection], None] = lambda conn: None,
         tell: Callable[[Connection, list[Event]], object] = lambda conn, news: None,
+        monotonic: Callable[[], float] | None = None,
     ) -> None:
+        """`monotonic` paces the sendings: `clock` is GitHub's, and may be set forward by a second."""
         self._db = db
         self._channels = channels
         self._clock = clock
         self._guard = guard
         self._tell = tell
         self._random = random.Random()
+        self._monotonic = monotonic or clock
+        self._free_at: dict[str, float] = {}
         self._known = False
 
     def step(self) -> int:
@@ -60,6 +64,8 @@ class Outbox:
 
     def _send_next(self, channel: Channel) -> bool:
         now = self._clock()
+        if self._monotonic() < self._free_at.get(channel.name, 0.0):
+            return False
         with self._db.read() as conn:
             known = {row.name: row for row in notifications.list_channels(conn)}.get(channel.name)
             state = stored.get_state(conn)
@@ -76,6 +82,7 @@ class Outbox:
             return False
         message = self._message(claimed)
         outcome = channel.send(message)
+        self._free_at[channel.name] = self._monotonic() + 1 / channel.per_second
         telemetry.count("notifications_total", channel=channel.name, outcome=outcome.kind)
         self._db.transact(lambda conn: self._record(conn, channel, claimed, outcome))
         return True

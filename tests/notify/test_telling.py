@@ -18,7 +18,7 @@ from pipemon.notify.blind import Blind
 from pipemon.notify.channels.slack import Slack
 from pipemon.notify.dispatch import GROUP_SECONDS, Dispatch
 from pipemon.notify.facts import Deploys
-from pipemon.notify.outbox import LEASE_SECONDS
+from pipemon.notify.outbox import LEASE_SECONDS, Outbox
 from pipemon.notify.posting import poster
 from pipemon.outbound.client import Outbound
 from pipemon.store import events, explanations, failures, repositories, rules
@@ -273,6 +273,25 @@ def test_N3_no_faster_than_one_a_second(world: World, inbox: Inbox) -> None:
     for _ in range(20):
         world.outbox.step()
     assert len(inbox.posts) == 1
+
+
+def test_N3_a_clock_that_is_set_forward_makes_it_no_faster(world: World, inbox: Inbox) -> None:
+    """GitHub's time comes in whole seconds: ours may be set forward by nearly one."""
+    passed = [0.0]
+    world.outbox = Outbox(world.db, world.channels, lambda: world.now, monotonic=lambda: passed[0])
+    world.change_rule({"conditions": []})
+    for number in range(5):
+        world.end("failure", branch=f"b{number}")
+    while world.dispatch.step():
+        pass
+    for _ in range(3):
+        world.outbox.step()
+        world.now += 1
+        passed[0] += 0.3
+    assert len(inbox.posts) == 1
+    passed[0] += 0.2
+    world.outbox.step()
+    assert len(inbox.posts) == 2
 
 
 def test_N6_a_mute_is_kept_with_its_reason_and_ends(world: World, inbox: Inbox) -> None:
