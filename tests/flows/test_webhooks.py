@@ -78,11 +78,12 @@ def test_W2_what_was_answered_survives_a_kill(sim: tuple[Simulator, str], servic
     # Killed as soon as some are stored; the others find nobody, as in a real outage.
     service.wait_for(lambda: count(service, "1") >= 5)
     service.kill()
-    answered = count(service, "1")
     world.hooks.stop()
+    answered = world.hooks.counters()["answered 202"]
     service.start()
     service.wait_for(lambda: count(service, "result IS NULL") == 0)
-    assert count(service, "result = 'applied'") == answered
+    # The kill may fall between the last one's commit and its answer: more may be stored than was answered, never less.
+    assert 4 <= answered <= count(service, "result = 'applied'") == count(service, "1")
     service.wait_for(lambda: set(told(service)) == set(made))
     check_the_log(service)
 
