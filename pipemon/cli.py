@@ -236,7 +236,7 @@ def backfill() -> None:
 @app.cli.command("rebuild-rollups")
 def rebuild_rollups() -> None:
     """Make what analytics sums up, and the incidents, anew from the runs; the service may go on meanwhile."""
-    _with_database(lambda settings, db: click.echo(rebuild(db, settings.exclude_workflows, time.time)))
+    _with_database(lambda settings, db: click.echo(rebuild(db, time.time)))
 
 
 @app.cli.command("simulator", context_settings={"ignore_unknown_options": True, "help_option_names": []})

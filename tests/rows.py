@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pipemon.store import streaks
+from pipemon.store import days, streaks
 from pipemon.store.engine import Database
 from pipemon.store.schema import attempts, event_log, jobs, repositories, runs, workflows
 from pipemon.store.schema_failures import failures
@@ -17,7 +17,7 @@ _ids = itertools.count(30_000_000_001)
 
 
 def put(db: Database, table: sa.Table, *rows: dict[str, object]) -> None:
-    """Insert the rows; those of attempts bring the red streaks along, as `ingest.apply` does."""
+    """Insert the rows, with what `ingest.apply` brings along: the red streaks, and the marks of their days."""
 
     def work(conn: sa.Connection) -> None:
         for row in rows:
@@ -27,6 +27,22 @@ def put(db: Database, table: sa.Table, *rows: dict[str, object]) -> None:
             query = sa.select(runs.c.workflow_id).where(runs.c.id.in_(ids)).distinct()
             for workflow_id in conn.execute(query).scalars().all():
                 streaks.rebuild(conn, workflow_id)
+        if table is runs:
+            days.touch(conn, [row["created_at"] for row in rows])  # type: ignore[misc]
+        elif table in (attempts, jobs, failures):
+            of = sa.select(runs.c.created_at).where(runs.c.id.in_({row["run_id"] for row in rows}))
+            days.touch(conn, conn.execute(of).scalars())
+
+    db.transact(work)
+
+
+def change(db: Database, *statements: sa.Update) -> None:
+    """Run the statements, past the write path; all days count as touched."""
+
+    def work(conn: sa.Connection) -> None:
+        for statement in statements:
+            conn.execute(statement)
+        days.forget(conn)
 
     db.transact(work)
 

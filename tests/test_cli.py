@@ -16,7 +16,7 @@ from config import Settings
 from pipemon.cli import app
 from pipemon.store import repositories
 from pipemon.store.engine import Database
-from pipemon.store.schema_rollups import incidents, rollups
+from pipemon.store.schema_rollups import incidents, pages
 from pipemon.store.upgrade import check, upgrade
 from tests.builders import T0
 from tests.rows import a_repository, a_run
@@ -152,7 +152,7 @@ def test_rollups_are_made_anew(run: Run, tmp_path: Path) -> None:
 
     def rows() -> list[int]:
         with db.read() as conn:
-            return [len(conn.execute(sa.select(table)).all()) for table in (incidents, rollups)]
+            return [len(conn.execute(sa.select(table)).all()) for table in (incidents, pages)]
 
     db.transact(lambda conn: conn.execute(sa.delete(incidents)))
     assert "1 workflows" in run("rebuild-rollups").stdout

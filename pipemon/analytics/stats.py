@@ -1,14 +1,11 @@
 """Numbers about many durations: exact, from each distinct value and how often it occurs."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 # The standard normal distribution's 97.5th percentile.
 Z95 = 1.959963984540054
-
-# (below, step) of the buckets of seconds: 64 an octave, each second of its own below 128 (gamma <= 1.0157).
-OCTAVES: tuple[tuple[int, int], ...] = ((128, 1), *((2 ** (7 + place), 2**place) for place in range(1, 17)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,36 +70,3 @@ def wilson(part: int, whole: int) -> tuple[float, float]:
 def rate(part: int, whole: int) -> float:
     """Return the part as a percentage of the whole, to 2 decimals; 0 where the whole is 0."""
     return round(part / whole * 100, 2) if whole else 0.0
-
-
-def middle(low_end: int) -> float:
-    """Return what stands for the values of the bucket that begins there: none of them is 0.8 % from it."""
-    step = next((step for top, step in OCTAVES if low_end < top), OCTAVES[-1][1])
-    return low_end + (step - 1) / 2
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """Values that are known by where their bucket begins: how many, their sum, the smallest and the largest."""
-
-    begin: int
-    n: int
-    total: int
-    smallest: int
-    largest: int
-
-
-def summarize_buckets(buckets: Sequence[Bucket]) -> Summary:
-    """Return the summary of values in buckets: median and p95 within 0.8 %, the rest exact."""
-    n = sum(one.n for one in buckets)
-    if n == 0:
-        return Summary(0)
-    pairs = estimates(buckets)
-    smallest, largest = min(one.smallest for one in buckets), max(one.largest for one in buckets)
-    mean = sum(one.total for one in buckets) / n
-    return Summary(n, mean, percentile(pairs, 0.5), percentile(pairs, 0.95), smallest, largest)
-
-
-def estimates(buckets: Sequence[Bucket]) -> list[tuple[float, int]]:
-    """Return a value in the place of each bucket, beside how many it stands for: within 0.8 % of each of them."""
-    return [(min(max(middle(one.begin), one.smallest), one.largest), one.n) for one in buckets]

@@ -1,6 +1,5 @@
 """The calendar of a trend: where its periods begin in a time zone, and how counts fall into them."""
 
-import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -59,11 +58,6 @@ def _hours(from_at: int, to_at: int, zone: ZoneInfo) -> list[int]:
         starts.append(max(start, starts[-1] + 1) if starts else start)
         at = start + HOUR_SECONDS
     return starts
-
-
-def base_seconds(starts: Sequence[int]) -> int:
-    """Return the longest stretch, counted from 1970, that no start of a period cuts in two."""
-    return math.gcd(*starts) or 1
 
 
 def gather(groups: Iterable[Group], starts: Sequence[int]) -> list[list[Group]]:

@@ -82,6 +82,9 @@ class _Known:
         self.jobs_before = {job.id: job for jobs in self.jobs.values() for job in jobs.values()}
         self.touched = listed | moved
 
+    def changed_jobs(self) -> list[Job]:
+        return [job for by_id in self.jobs.values() for job in by_id.values() if self.jobs_before.get(job.id) != job]
+
     def all_attempts(self) -> list[tuple[tuple[int, int], Attempt]]:
         return [((run_id, n), attempt) for run_id, by_n in self.attempts.items() for n, attempt in sorted(by_n.items())]
 
@@ -102,8 +105,9 @@ def apply(conn: Connection, batch: Batch, recorded_at: float) -> Applied:
     news = [*_run_news(known, batch, now, place), *_job_news(known, batch.live_since)]
     news += _set_marks(conn, known, batch, now)
     applied = _write(conn, known, batch, now)
+    worked = {job.run_id for job in known.changed_jobs()}
     was, after = (known.runs_before, known.attempts_before), (known.runs, dict(known.all_attempts()))
-    rolled.follow(conn, batch.repository_id, was, after, {*known.marks, *batch.gone})
+    rolled.follow(conn, batch.repository_id, was, after, {*known.marks, *batch.gone}, worked)
     news += _pipeline_news(conn, news, batch.repository_id, now)
     if not batch.deployed.is_empty:
         count, told = deployed.take_in(conn, batch.repository_id, batch.deployed, batch.live_since)
@@ -223,7 +227,7 @@ def _write(conn: Connection, known: _Known, batch: Batch, now: int) -> Applied:
     touched = {run_id for run_id, _ in attempts} | {
         run_id for run_id, run in known.runs.items() if known.runs_before.get(run_id) != run
     }
-    jobs = [job for by_id in known.jobs.values() for job in by_id.values() if known.jobs_before.get(job.id) != job]
+    jobs = known.changed_jobs()
     changed = {}
     for run_id in touched & known.runs.keys():
         run = known.runs[run_id]

@@ -1,25 +1,34 @@
-"""What a batch moves besides the runs: the red streaks, and which sums still hold, in the same transaction."""
+"""What a batch moves besides the runs: the red streaks, and which days' pages hold, in the same transaction."""
 
 from collections.abc import Iterator, Mapping, Set
 
 from sqlalchemy import Connection
 
 from pipemon.domain.runs import DECISIVE, Attempt, Run
-from pipemon.store import incidents, rollups
+from pipemon.store import days, incidents
 
 Runs = Mapping[int, Run]
 Attempts = Mapping[tuple[int, int], Attempt]
 
 
 def follow(
-    conn: Connection, repository_id: int, was: tuple[Runs, Attempts], now: tuple[Runs, Attempts], marked: Set[int]
+    conn: Connection,
+    repository_id: int,
+    was: tuple[Runs, Attempts],
+    now: tuple[Runs, Attempts],
+    marked: Set[int],
+    worked: Set[int],
 ) -> None:
-    """Bring what is derived from the runs up to them, once they are written. `marked`: tombstones came or went."""
+    """Bring what is derived from the runs up to them, once they are written.
+
+    `marked`: runs of which tombstones came or went; `worked`: those of which jobs have changed.
+    """
     again = [now[0][run_id] for run_id in marked & now[0].keys()]
     incidents.follow(conn, repository_id, [*_moved(was, now), *again])
     changed = {key[0] for key, attempt in now[1].items() if was[1].get(key) != attempt} | (marked & now[0].keys())
     changed |= {run_id for run_id, run in now[0].items() if was[0].get(run_id) != run}
-    rollups.touch(conn, [runs[run_id].created_at for runs in (was[0], now[0]) for run_id in changed & runs.keys()])
+    changed |= worked
+    days.touch(conn, [runs[run_id].created_at for runs in (was[0], now[0]) for run_id in changed & runs.keys()])
 
 
 def _moved(was: tuple[Runs, Attempts], now: tuple[Runs, Attempts]) -> Iterator[Run]:

@@ -1,12 +1,17 @@
 """The two answers that are about all of a window: its overview and its trends."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
+import numpy as np
+
+from pipemon.analytics.arrays import count
 from pipemon.analytics.incidents import Recovery
-from pipemon.analytics.trends import Group, Point, base_seconds, gather
-from pipemon.queries import incidents, rolled
+from pipemon.analytics.trends import Group, Point, gather
+from pipemon.queries import incidents
+from pipemon.queries.columns import over
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.incidents import Incident
+from pipemon.queries.rows import Rows
 from pipemon.queries.scope import Scope
 from pipemon.queries.window import Basis, Tally, Window, basis, coverage, read_groups, tally
 from pipemon.store.engine import Database
@@ -155,8 +160,8 @@ def overview(db: Database, window: Window) -> Overview:
         basis=found,
         now=_numbers(db, window, tally(groups), found.coverage.complete),
         before=_previous_numbers(db, window.previous()),
-        most_active_branch=_most_frequent(db, window.scope, "branch"),
-        most_active_author=_most_frequent(db, window.scope, "author"),
+        most_active_branch=over(db, "runs", window.scope, _most_frequent, "branch"),
+        most_active_author=over(db, "runs", window.scope, _most_frequent, "author"),
         as_of=window.as_of,
     )
 
@@ -164,7 +169,7 @@ def overview(db: Database, window: Window) -> Overview:
 def trends(db: Database, window: Window) -> Trends:
     """Return how rates and durations went from period to period; the first and the last may be cut by the window."""
     starts = window.starts
-    groups = read_groups(db, window.scope, base_seconds(starts))
+    groups = read_groups(db, window.scope, starts)
     tallies = list(zip(starts, map(tally, gather(groups, starts)), strict=True))
     return Trends(
         basis=basis(db, window, groups),
@@ -187,12 +192,21 @@ def _previous_numbers(db: Database, window: Window) -> Numbers:
 
 def _first_attempts(db: Database, scope: Scope) -> Tally:
     """Return how the first attempts of the window's runs ended; one that was never seen is left out."""
-    return tally([Group(0, one.item or None, one.n) for one in rolled.read(db, scope, "first")])
+    return tally(over(db, "runs", scope, _firsts))
 
 
-def _most_frequent(db: Database, scope: Scope, kind: str) -> str | None:
-    found = rolled.read(db, scope, kind)
-    return min(found, key=lambda one: (-one.n, one.item)).item if found else None
+def _firsts(rows: Rows) -> list[Group]:
+    seen = rows.where((rows["completed"] == 1) & (rows["first_seen"] == 1))
+    n = count(seen["first"], 1)
+    return [Group(0, seen.word("first", code), int(n[code])) for code in map(int, np.flatnonzero(n))]
+
+
+def _most_frequent(rows: Rows, column: str) -> str | None:
+    """Return the word that most completed runs have in the column, the first of the alphabet among equals."""
+    n = count(rows[column][rows["completed"] == 1], 1)
+    n = n * rows.words[column].which(lambda word: word is not None)[: len(n)]
+    best = int(n.max(initial=0))
+    return min(rows.word(column, code) for code in map(int, np.flatnonzero(n == best))) if best else None
 
 
 def recovery(db: Database, window: Window) -> Recoveries:
@@ -203,7 +217,12 @@ def recovery(db: Database, window: Window) -> Recoveries:
         basis=basis(db, window, groups),
         counted=incidents.count_in(db, window.scope, window.starts_of("weekly")),
         incidents=tuple(incidents.list_in(db, window.scope, MOST_LISTED)),
-        open_incidents=tuple(OpenIncident(**asdict(one), age_seconds=end - one.started_at) for one in still_open),
+        open_incidents=tuple(_still_open(one, end) for one in still_open),
         total_failures=tally(groups).failed,
         as_of=window.as_of,
     )
+
+
+def _still_open(one: Incident, end: int) -> OpenIncident:
+    same = {part.name: getattr(one, part.name) for part in fields(Incident)}
+    return OpenIncident(**same, age_seconds=end - one.started_at)

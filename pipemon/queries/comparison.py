@@ -1,16 +1,19 @@
 """The workflows of a window side by side."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 
-from pipemon.queries import rolled
+from pipemon.analytics.arrays import count, percentiles, total
+from pipemon.domain.runs import is_failed
+from pipemon.queries.columns import over
 from pipemon.queries.freshness import AsOf
-from pipemon.queries.scope import COMPLETED, IS_DECISIVE, Query, Scope, where
+from pipemon.queries.rows import Rows
+from pipemon.queries.scope import Scope
 from pipemon.queries.window import Basis, Tally, Window, basis, read_groups
 from pipemon.store.engine import Database
-from pipemon.store.schema import runs, workflows
+from pipemon.store.schema import workflows
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,47 +41,34 @@ class Comparison:
 def comparison(db: Database, window: Window) -> Comparison:
     """Return the workflows of the window side by side; a workflow is its id, whatever it was called when."""
     names = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
-    found = {tuple(map(int, one.item.split("/"))): one for one in rolled.read(db, window.scope, "workflow")}
-    p95 = _percentiles(db, window.scope, runs.c.duration_seconds, 0.95)
-    queue = _percentiles(db, window.scope, runs.c.queue_seconds, 0.5)
     rows = [
         WorkflowRow(
             id=key,
             name=names.get(key, str(key)),
             repository=window.scope.repositories[repository_id],
-            tally=Tally(one.n, one.good, one.bad, one.timed, one.seconds),
-            p95_seconds=p95.get(key),
-            queue_seconds=queue.get(key),
+            tally=ended,
+            p95_seconds=p95,
+            queue_seconds=queue,
             scope=replace(window.scope, workflow=str(key)),
         )
-        for (repository_id, key), one in found.items()
+        for (repository_id, key), ended, p95, queue in over(db, "runs", window.scope, _by_workflow)
     ]
     rows.sort(key=lambda row: (-row.tally.total, row.name, row.id))
     return Comparison(basis(db, window, read_groups(db, window.scope)), tuple(rows), window.as_of)
 
 
-def _percentiles(db: Database, scope: Scope, column: sa.ColumnElement[int], fraction: float) -> dict[int, float]:
-    """Return a percentile of each workflow's decisive runs; the database hands out only the ranks around it."""
-    line: dict[str, Any] = {"partition_by": runs.c.workflow_id}
-    ranked = (
-        sa.select(
-            runs.c.workflow_id,
-            column.label("value"),
-            (sa.func.row_number().over(order_by=column, **line) - 1).label("rank"),
-            (sa.func.count().over(**line) - 1).label("last"),
-        )
-        .where(COMPLETED, IS_DECISIVE, column.is_not(None), *where(scope))
-        .subquery()
-    )
-    wanted = ranked.c.last * sa.literal(fraction, sa.Float)
-    query: Query = sa.select(ranked).where(ranked.c.rank >= wanted - 1, ranked.c.rank <= wanted + 1)
-    found: dict[int, tuple[int, dict[int, int]]] = {}
-    for workflow_id, value, rank, last in db.heavy(query):
-        found.setdefault(workflow_id, (last, {}))[1][rank] = value
-    return {key: _between(ranks, fraction * last) for key, (last, ranks) in found.items()}
-
-
-def _between(values: dict[int, int], rank: float) -> float:
-    """Return the value at a rank that may lie between two."""
-    low = values[int(rank)]
-    return low + (values.get(int(rank) + 1, low) - low) * (rank - int(rank))
+def _by_workflow(rows: Rows) -> list[tuple[tuple[int, int], Tally, float | None, float | None]]:
+    done = rows.where(rows["completed"] == 1)
+    key, groups = done.keyed("repository_id", "workflow_id")
+    size = len(groups)
+    good, bad = (done.has("conclusion", one) for one in (lambda end: end == "success", is_failed))
+    seconds, waited = done["duration_seconds"], done["queue_seconds"]
+    is_timed, is_queued = (good | bad) & (seconds >= 0), (good | bad) & (waited >= 0)
+    sums = total(key[is_timed], size, seconds[is_timed])
+    counts = np.stack([count(key, size), *(count(key, size, one) for one in (good, bad, is_timed)), sums], axis=1)
+    p95 = percentiles(key[is_timed], seconds[is_timed], 0.95)
+    queue = percentiles(key[is_queued], waited[is_queued], 0.5)
+    return [
+        (group, Tally(*map(int, each)), p95.get(place), queue.get(place))
+        for place, (group, each) in enumerate(zip(groups, counts, strict=True))
+    ]

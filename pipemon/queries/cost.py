@@ -6,13 +6,16 @@ from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
 
+from pipemon.analytics.arrays import count, total
 from pipemon.analytics.prices import price_of
-from pipemon.domain.runs import FAILED, STAMP_SLACK_SECONDS
+from pipemon.queries.columns import over
 from pipemon.queries.freshness import AsOf
-from pipemon.queries.scope import Query, Scope, where
+from pipemon.queries.rows import Rows
+from pipemon.queries.scope import Scope
+from pipemon.queries.verdicts import PURPOSES
 from pipemon.queries.window import Basis, Exclusion, Window, coverage
 from pipemon.store.engine import Database
-from pipemon.store.schema import jobs, runs, workflows
+from pipemon.store.schema import workflows
 
 WASTES = ("failed", "cancelled", "rerun", "superseded")
 
@@ -118,9 +121,9 @@ def cost(db: Database, window: Window, prices: Mapping[str, float]) -> Cost:
     whole = Bill()
     by_workflow: dict[tuple[int, int], Bill] = {}
     by_label: dict[tuple[str, ...], Bill] = {}
-    for repository_id, workflow_id, text, what, count, minutes in db.heavy(_by_labels(window.scope)):
-        labels = tuple(sorted(json.loads(text)))
-        spent = _spent(int(count), int(minutes), price_of(labels, prices))
+    for repository_id, workflow_id, text, place, n, minutes in over(db, "jobs", window.scope, _by_labels):
+        labels, what = tuple(sorted(json.loads(text))), PURPOSES[place]
+        spent = _spent(n, minutes, price_of(labels, prices))
         whole = whole.plus(what, spent)
         key = (repository_id, workflow_id)
         by_workflow[key] = by_workflow.get(key, Bill()).plus(what, spent)
@@ -148,51 +151,9 @@ def _spent(count: int, minutes: int, price: float | None) -> Spent:
     return Spent(count, minutes, billable=minutes if price else 0, dollars=minutes * price)
 
 
-def _by_labels(scope: Scope) -> Query:
-    """Select the rounded minutes of the jobs that ran, by workflow, labels and what they were for."""
-    what = _what_for()
-    took = jobs.c.completed_at - jobs.c.started_at
-    one = (
-        sa.select(runs.c.repository_id, runs.c.workflow_id, jobs.c.labels, what.label("what"))
-        .add_columns(((took + 59) // 60).label("minutes"))
-        .join_from(runs, jobs, jobs.c.run_id == runs.c.id)
-        .where(jobs.c.status == "completed", took >= 0, *_ran(), *where(scope))
-        .subquery()
-    )
-    keys = (one.c.repository_id, one.c.workflow_id, one.c.labels, one.c.what)
-    return sa.select(*keys, sa.func.count(), sa.func.sum(one.c.minutes)).group_by(*keys)
-
-
-def _ran(of: sa.FromClause = jobs) -> tuple[sa.ColumnElement[bool], ...]:
-    """Return the conditions that a job ran in its attempt: a rerun copies those that passed, with their old times."""
-    conclusion = sa.func.coalesce(of.c.conclusion, "")
-    own = sa.or_(of.c.created_at.is_(None), of.c.started_at >= of.c.created_at - STAMP_SLACK_SECONDS)
-    nothing = sa.and_(conclusion == "cancelled", of.c.steps == "[]")
-    return of.c.started_at.is_not(None), conclusion != "skipped", own, sa.not_(nothing)
-
-
-def _what_for() -> sa.ColumnElement[str]:
-    newer, again = runs.alias("newer"), jobs.alias("again")
-    superseded = sa.exists().where(
-        newer.c.workflow_id == runs.c.workflow_id,
-        newer.c.branch == runs.c.branch,
-        newer.c.event == runs.c.event,
-        sa.func.coalesce(newer.c.head_repository, "") == sa.func.coalesce(runs.c.head_repository, ""),
-        newer.c.run_number > runs.c.run_number,
-        newer.c.created_at <= sa.func.coalesce(runs.c.completed_at, runs.c.updated_at),
-        newer.c.deleted_at.is_(None),
-    )
-    ran_again = sa.exists().where(
-        again.c.run_id == jobs.c.run_id,
-        again.c.run_attempt > jobs.c.run_attempt,
-        again.c.name == jobs.c.name,
-        *_ran(again),
-    )
-    of_cancelled = runs.c.conclusion == "cancelled"
-    return sa.case(
-        (jobs.c.conclusion.in_(sorted(FAILED)), "failed"),
-        (sa.and_(of_cancelled, superseded), "superseded"),
-        (sa.or_(of_cancelled, jobs.c.conclusion == "cancelled"), "cancelled"),
-        (sa.and_(jobs.c.run_attempt < runs.c.run_attempt, ran_again), "rerun"),
-        else_="useful",
-    )
+def _by_labels(rows: Rows) -> list[tuple[int, int, str, int, int, int]]:
+    """Return the jobs that ran, and their rounded minutes, by workflow, labels and purpose."""
+    billed = rows.where(rows["minutes"] >= 0)
+    key, groups = billed.keyed("repository_id", "workflow_id", "labels", "purpose")
+    n, minutes = count(key, len(groups)), total(key, len(groups), billed["minutes"])
+    return [(*group, int(of), int(took)) for group, of, took in zip(groups, n, minutes, strict=True)]

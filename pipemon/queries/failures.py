@@ -4,14 +4,18 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from pipemon.analytics.arrays import count
+from pipemon.queries.columns import over
 from pipemon.queries.freshness import AsOf
-from pipemon.queries.scope import COMPLETED, Query, Scope, in_repositories, where
+from pipemon.queries.rows import Rows
+from pipemon.queries.scope import Query, Scope, in_repositories, where
 from pipemon.queries.window import Basis, Exclusion, Window, coverage
 from pipemon.store.engine import Database
-from pipemon.store.schema import jobs, runs, workflows
+from pipemon.store.schema import runs, workflows
 from pipemon.store.schema_failures import failures
 
 MOST_SIGNATURES = 100
@@ -118,45 +122,71 @@ def kept(conn: Connection, scope: Scope, run_id: int, job_id: int) -> KeptLog | 
 
 def signatures(db: Database, window: Window, limit: int = MOST_SIGNATURES) -> Signatures:
     """Return why the jobs of the window's runs failed, grouped by signature."""
-    scope, signed = window.scope, failures.c.signature
-    count, builds = sa.func.count(), sa.func.count(sa.distinct(failures.c.run_id))
-    platform = sa.func.max(sa.cast(failures.c.platform, sa.Integer))
-    query: Query = _failed(sa.select(signed, count, builds, sa.func.max(failures.c.job_id), platform), scope)
-    rows = db.heavy(query.where(signed.is_not(None)).group_by(signed).order_by(count.desc(), signed).limit(limit))
-    ids = [row[0] for row in rows]
-    titles, names = _titles(db, [row[3] for row in rows]), _names(db, scope, ids)
-    known = _seen(db.heavy(_history(scope, ids)))
+    scope = window.scope
+    found = over(db, "failures", scope, _grouped, limit)
+    titles = _titles(db, [one.latest for one in found.groups])
+    called = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
+    known = _seen(db.heavy(_history(scope, [one.signature for one in found.groups])))
     groups = []
-    for key, n, of, job_id, machine in rows:
-        title, run_id = titles[job_id]
-        where_met = Names(*names[key])
-        own = replace(scope, signature=key)
-        groups.append(Group(key, title, bool(machine), n, of, where_met, run_id, known[key], own))
-    total, unsigned = _unsigned(db, scope)
-    return Signatures(_basis(db, window, total, unsigned), tuple(groups), total, window.as_of)
+    for one in found.groups:
+        title, run_id = titles[one.latest]
+        names = (
+            [scope.repositories[key] for key in one.repositories],
+            [called[key] for key in one.workflows if key in called],
+            [name for name in one.branches if name is not None],
+            [name for name in one.jobs if name is not None],
+        )
+        where_met = Names(*(tuple(sorted(set(each))[:MOST_NAMES]) for each in names))
+        own = replace(scope, signature=one.signature)
+        platform, seen = one.platform, known[one.signature]
+        groups.append(Group(one.signature, title, platform, one.n, one.builds, where_met, run_id, seen, own))
+    return Signatures(_basis(db, window, found.signed, found.unsigned), tuple(groups), found.signed, window.as_of)
 
 
-def _failed(select: Query, scope: Scope) -> Query:
-    """Return the SELECT over the failed jobs of the scope's completed runs."""
-    return select.join_from(failures, runs, runs.c.id == failures.c.run_id).where(COMPLETED, *where(scope))
+@dataclass(frozen=True, slots=True)
+class _Group:
+    signature: str
+    n: int
+    builds: int
+    latest: int
+    platform: bool
+    repositories: list[int]
+    workflows: list[int]
+    branches: list[str | None]
+    jobs: list[str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Grouped:
+    groups: list[_Group]
+    signed: int
+    unsigned: Mapping[str, int]
+
+
+def _grouped(rows: Rows, limit: int) -> _Grouped:
+    """Return the signatures with the most failed jobs, and how many jobs have none, by reason."""
+    is_signed = rows.has("signature", lambda one: one is not None)
+    signed, rest = rows.where(is_signed), rows.where(~is_signed)
+    n = count(signed["signature"], 1)
+    order = sorted(map(int, np.flatnonzero(n)), key=lambda code: (-n[code], signed.word("signature", code)))
+    unsigned: dict[str, int] = {}
+    for state, of in zip(*np.unique(rest["state"], return_counts=True), strict=True):
+        word = rest.word("state", int(state))
+        unsigned["silent" if word == "read" else word] = int(of)
+    return _Grouped([_group(signed, code) for code in order[:limit]], len(signed), unsigned)
+
+
+def _group(signed: Rows, code: int) -> _Group:
+    own = signed.where(signed["signature"] == code)
+    names = ("repository_id", "workflow_id", "branch", "name")
+    words = ([own.word(name, int(one)) for one in np.unique(own[name])] for name in names)
+    latest, platform = int(own["job_id"].max()), bool(own["platform"].any())
+    return _Group(own.word("signature", code), len(own), len(np.unique(own["id"])), latest, platform, *words)
 
 
 def _titles(db: Database, job_ids: Collection[int]) -> dict[int, tuple[str | None, int]]:
     query = sa.select(failures.c.job_id, failures.c.title, failures.c.run_id)
     return {row[0]: (row[1], row[2]) for row in db.heavy(query.where(failures.c.job_id.in_(sorted(job_ids))))}
-
-
-def _names(db: Database, scope: Scope, ids: Collection[str]) -> dict[str, list[tuple[str, ...]]]:
-    """Return per signature the repositories, workflows, branches and jobs where it was met."""
-    columns = (failures.c.signature, runs.c.repository_id, workflows.c.name, runs.c.branch, jobs.c.name)
-    query = _failed(sa.select(*columns), scope).join(jobs, jobs.c.id == failures.c.job_id)
-    query = query.outerjoin(workflows, workflows.c.id == runs.c.workflow_id)
-    found: dict[str, list[set[str]]] = {key: [set() for _ in range(4)] for key in ids}
-    for key, repository_id, *rest in db.heavy(query.where(failures.c.signature.in_(sorted(ids))).distinct()):
-        for place, name in enumerate((scope.repositories[repository_id], *rest)):
-            if name is not None:
-                found[key][place].add(name)
-    return {key: [tuple(sorted(names)[:MOST_NAMES]) for names in sets] for key, sets in found.items()}
 
 
 def _history(scope: Scope, ids: Collection[str | None]) -> Query:
@@ -175,17 +205,6 @@ def _history(scope: Scope, ids: Collection[str | None]) -> Query:
 
 def _seen(rows: Collection[tuple[object, ...]]) -> Mapping[str, Seen]:
     return {str(key): Seen(*rest) for key, *rest in rows}  # type: ignore[arg-type]
-
-
-def _unsigned(db: Database, scope: Scope) -> tuple[int, dict[str, int]]:
-    """Return how many failed jobs have a signature, and how many have none, by reason."""
-    is_signed = failures.c.signature.is_not(None)
-    query = _failed(sa.select(failures.c.state, is_signed, sa.func.count()), scope)
-    found: dict[str, int] = {}
-    for state, signed, count in db.heavy(query.group_by(failures.c.state, is_signed)):
-        reason = "signed" if signed else "silent" if state == "read" else state
-        found[reason] = found.get(reason, 0) + count
-    return found.pop("signed", 0), found
 
 
 def _basis(db: Database, window: Window, n: int, unsigned: Mapping[str, int]) -> Basis:

@@ -4,41 +4,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 
+from pipemon.analytics.arrays import Array, count
 from pipemon.analytics.stats import rate, wilson
-from pipemon.domain.runs import FAILED
+from pipemon.queries.columns import over
 from pipemon.queries.freshness import AsOf
-from pipemon.queries.scope import Condition, Query, Scope, where
+from pipemon.queries.rows import Rows
+from pipemon.queries.scope import Scope
+from pipemon.queries.verdicts import BAD, GOOD, OTHER, PLATFORM
 from pipemon.queries.window import Basis, Exclusion, Window, coverage
 from pipemon.store.engine import Database
-from pipemon.store.schema import jobs, runs, workflows
-from pipemon.store.schema_failures import failures
+from pipemon.store.schema import runs, workflows
 
 MOST_JOBS = 100
 MOST_COMMITS = 5
-# GitHub's own steps: who fails there has met the platform.
-SET_UP = ("Set up job", "Set up runner", "Initialize containers")
-
-
-def _says(text: str) -> Condition:
-    """Return the condition that the stored steps hold this piece of JSON; in a step's name its quotes are escaped."""
-    return jobs.c.steps.contains(text, autoescape=True)
-
-
-_A_STEP_FAILED = sa.or_(*(_says(f'"completed","{end}",') for end in sorted(FAILED)))
-_SET_UP_FAILED = sa.or_(*(_says(f'"{name}","completed","{end}",') for name in SET_UP for end in sorted(FAILED)))
-_NO_STEPS_KNOWN: Condition = sa.and_(jobs.c.steps == "[]", sa.func.coalesce(jobs.c.runner_name, "") != "")
-
-# A job that failed without a failed step of its own: its runner was lost, never came, or could not be set up.
-_WITHOUT_ITS_FAULT: Condition = sa.and_(
-    jobs.c.conclusion == "failure", sa.not_(_NO_STEPS_KNOWN), sa.or_(sa.not_(_A_STEP_FAILED), _SET_UP_FAILED)
-)
-# What its log says: the disk is full, a limit is reached, the machine was taken away.
-_BY_ITS_LOG: Condition = sa.exists().where(failures.c.job_id == jobs.c.id, failures.c.platform)
-OF_PLATFORM: Condition = sa.and_(jobs.c.conclusion.in_(sorted(FAILED)), sa.or_(_WITHOUT_ITS_FAULT, _BY_ITS_LOG))
-HAS_SUCCEEDED: Condition = jobs.c.conclusion == "success"
-HAS_FAILED: Condition = sa.and_(jobs.c.conclusion.in_(sorted(FAILED)), sa.not_(OF_PLATFORM))
+# Into so many buckets runs of a commit are thrown, to find those that may be there twice: an odd number mixes them.
+BUCKETS = 1 << 22
+MIX = np.int64(0x9E3779B97F4A7C15 - (1 << 64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,71 +87,110 @@ class Flakiness:
 
 def flakiness(db: Database, window: Window, most: int = MOST_JOBS) -> Flakiness:
     """Return the jobs of the window's runs that are flaky, and those that the platform failed."""
-    rows = [(*row[:3], *map(int, row[3:])) for row in db.heavy(_by_job(window.scope))]
-    platform = sum(row[5] for row in rows)
-    ranked = sorted((row for row in rows if row[4] or row[5]), key=_surest)[:most]
+    found = over(db, "jobs", window.scope, _counted, most)
     names = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
-    commits = _commits(db, window.scope, [row for row in ranked if row[4]])
-    found = tuple(
+    shas = _shas(db, [run_id for row in found.rows for pair in row.commits for run_id in pair])
+    told = tuple(
         FlakyJob(
-            window.scope.repositories[repository_id], workflow_id, names.get(workflow_id, str(workflow_id)), name,
-            n, flaky, of_platform, tuple(commits.get((workflow_id, name), ())[:MOST_COMMITS]),
-            replace(window.scope, workflow=str(workflow_id)),
+            window.scope.repositories[row.repository_id], row.workflow_id,
+            names.get(row.workflow_id, str(row.workflow_id)), row.name, row.n, row.flaky, row.platform,
+            tuple(FlakyCommit(shas[failed], failed, good) for failed, good in row.commits if failed in shas),
+            replace(window.scope, workflow=str(row.workflow_id)),
         )
-        for repository_id, workflow_id, name, n, flaky, of_platform in ranked
+        for row in found.rows
     )  # fmt: skip
-    excluded = (Exclusion("platform", platform),) if platform else ()
-    n, flaky = sum(row[3] for row in rows), sum(row[4] for row in rows)
-    return Flakiness(Basis(window, n, excluded, coverage(db, window)), found, flaky, platform, window.as_of)
+    excluded = (Exclusion("platform", found.platform),) if found.platform else ()
+    basis = Basis(window, found.n, excluded, coverage(db, window))
+    return Flakiness(basis, told, found.flaky, found.platform, window.as_of)
 
 
-def _surest(row: Sequence[Any]) -> tuple[Any, ...]:
-    _, workflow_id, name, n, flaky, platform = row
-    return -wilson(flaky, n)[0] if n else 0.0, -flaky, -platform, name, workflow_id
+def _shas(db: Database, run_ids: Sequence[int]) -> dict[int, str]:
+    return dict(db.heavy(sa.select(runs.c.id, runs.c.sha).where(runs.c.id.in_(run_ids), runs.c.sha.is_not(None))))
 
 
-def _by_commit(scope: Scope) -> Query:
-    """Select, per job and commit, whether it succeeded and failed, and how often the platform failed it."""
-    keys = (runs.c.repository_id, runs.c.workflow_id, jobs.c.name, runs.c.sha)
-    query: Query = (
-        sa.select(*keys)
-        .add_columns(
-            sa.func.max(sa.case((HAS_SUCCEEDED, 1), else_=0)).label("good"),
-            sa.func.max(sa.case((HAS_FAILED, 1), else_=0)).label("bad"),
-            sa.func.sum(sa.case((OF_PLATFORM, 1), else_=0)).label("platform"),
-        )
-        .join_from(runs, jobs, jobs.c.run_id == runs.c.id)
-        .where(jobs.c.conclusion.in_(["success", *sorted(FAILED)]), runs.c.sha.is_not(None), *where(scope))
-        .group_by(*keys)
-    )
-    return query
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A job by its name. `commits`: the newest flaky ones, as the newest run that failed and that succeeded."""
+
+    repository_id: int
+    workflow_id: int
+    name: str
+    n: int
+    flaky: int
+    platform: int
+    commits: Sequence[tuple[int, int]] = ()
 
 
-def _by_job(scope: Scope) -> Query:
-    one = _by_commit(scope).subquery("one")
-    keys = (one.c.repository_id, one.c.workflow_id, one.c.name)
-    decisive = sa.func.sum(sa.case((one.c.good + one.c.bad > 0, 1), else_=0))
-    flaky = sa.func.sum(one.c.good * one.c.bad)
-    return sa.select(*keys, decisive, flaky, sa.func.sum(one.c.platform)).group_by(*keys)
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    rows: list[_Row]
+    n: int
+    flaky: int
+    platform: int
 
 
-def _commits(db: Database, scope: Scope, rows: Sequence[Sequence[Any]]) -> dict[tuple[int, str], list[FlakyCommit]]:
-    """Return the flaky commits of these jobs, newest first."""
-    found: dict[tuple[int, str], list[FlakyCommit]] = {}
-    if not rows:
-        return found
-    failed = sa.func.max(sa.case((HAS_FAILED, runs.c.id)))
-    succeeded = sa.func.max(sa.case((HAS_SUCCEEDED, runs.c.id)))
-    names = sorted({row[2] for row in rows})
-    ids = sorted({row[1] for row in rows})
-    query: Query = (
-        sa.select(runs.c.workflow_id, jobs.c.name, runs.c.sha, failed, succeeded)
-        .join_from(runs, jobs, jobs.c.run_id == runs.c.id)
-        .where(jobs.c.name.in_(names), runs.c.workflow_id.in_(ids), runs.c.sha.is_not(None), *where(scope))
-        .group_by(runs.c.workflow_id, jobs.c.name, runs.c.sha)
-        .having(sa.and_(failed.is_not(None), succeeded.is_not(None)))
-        .order_by(sa.func.max(runs.c.created_at).desc(), runs.c.sha)
-    )
-    for workflow_id, name, sha, failed_in, succeeded_in in db.heavy(query):
-        found.setdefault((workflow_id, name), []).append(FlakyCommit(sha, failed_in, succeeded_in))
+def _counted(rows: Rows, most: int) -> _Counted:
+    """Count, per job, the commits with a decisive result and those with both; the surest first."""
+    some = rows.where((rows["outcome"] != OTHER) & (rows["sha"] != 0))
+    job, jobs = some.keyed("repository_id", "workflow_id", "name")
+    outcome, size = some["outcome"], len(jobs)
+    # Where a job has one row on a commit, nothing has to be put together.
+    again = _again(rows)[some["head"]]
+    n, platform = count(job, size, ~again & (outcome != PLATFORM)), count(job, size, outcome == PLATFORM)
+    both = _by_commit(some.where(again), job[again])
+    n = n + count(both.job, size, both.is_good | both.is_bad)
+    flaky = count(both.job, size, both.is_good & both.is_bad)
+    bad = map(int, np.flatnonzero(flaky + platform))
+    found = [(at, _row(jobs[at], int(n[at]), int(flaky[at]), int(platform[at]))) for at in bad]
+    ranked = sorted(found, key=lambda one: _surest(one[1]))[:most]
+    told = [replace(row, commits=both.newest(at)) for at, row in ranked]
+    return _Counted(told, int(n.sum()), int(flaky.sum()), int(platform.sum()))
+
+
+def _row(job: tuple[Any, ...], n: int, flaky: int, platform: int) -> _Row:
+    repository_id, workflow_id, name = job
+    return _Row(repository_id, workflow_id, name, n, flaky, platform)
+
+
+def _again(rows: Rows) -> Array:
+    """Return for each run whether its jobs may have run on its commit more than once: surely where they have."""
+    runs_of = rows.heads or rows
+    mixed = (runs_of["sha"] ^ runs_of["workflow_id"] * MIX) & (BUCKETS - 1)
+    found: Array = (np.bincount(mixed, minlength=BUCKETS)[mixed] > 1) | (runs_of["single"] == 0)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Commits:
+    """Jobs on commits: whether one succeeded and failed, the newest run of each, and when its newest run began."""
+
+    job: Array
+    is_good: Array
+    is_bad: Array
+    good_run: Array
+    bad_run: Array
+    created: Array
+
+    def newest(self, job: int) -> list[tuple[int, int]]:
+        places = np.flatnonzero((self.job == job) & self.is_good & self.is_bad)
+        order = places[np.lexsort((-self.bad_run[places], -self.created[places]))][:MOST_COMMITS]
+        return [(int(self.bad_run[at]), int(self.good_run[at])) for at in order]
+
+
+def _by_commit(rows: Rows, job: Array) -> _Commits:
+    order = np.lexsort((rows["sha"], job))
+    job, sha = job[order], rows["sha"][order]
+    is_first = np.ones(len(order), bool)
+    is_first[1:] = (job[1:] != job[:-1]) | (sha[1:] != sha[:-1])
+    begins = np.flatnonzero(is_first)
+    outcome, run, created = rows["outcome"][order], rows["id"][order], rows["created_at"][order]
+
+    def most(values: Array) -> Array:
+        return np.maximum.reduceat(values, begins) if len(begins) else values
+
+    good, bad = (most(np.where(outcome == one, run, 0)) for one in (GOOD, BAD))
+    return _Commits(job[begins], good > 0, bad > 0, good, bad, most(created))
+
+
+def _surest(row: _Row) -> tuple[object, ...]:
+    return -wilson(row.flaky, row.n)[0] if row.n else 0.0, -row.flaky, -row.platform, row.name, row.workflow_id

@@ -1,24 +1,25 @@
 """The red streaks of each workflow on each branch, from the table that moves with the runs."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Concatenate, ParamSpec, TypeVar
 
+import numpy as np
 import sqlalchemy as sa
 
-from pipemon.analytics import incidents
-from pipemon.analytics.stats import Bucket
-from pipemon.analytics.trends import Point, base_seconds
-from pipemon.queries.facts import rounded
+from pipemon.analytics.arrays import Array, count, percentile, total
+from pipemon.analytics.incidents import Recovery
+from pipemon.analytics.trends import Point
+from pipemon.queries.columns import END, over
+from pipemon.queries.rows import Rows
 from pipemon.queries.runs import AUTHOR, NAME
 from pipemon.queries.scope import Condition, Query, Scope, in_repositories, workflows_called, workflows_like
 from pipemon.store.engine import Database
 from pipemon.store.schema import runs
 from pipemon.store.schema_rollups import incidents as table
 
-# Over a longer window medians and percentiles are of buckets.
-MOST_EXACT_SECONDS = 90 * 86400
-# GitHub's numbering and its clock may disagree: never below 0.
-SECONDS = sa.case((table.c.recovered_at > table.c.opened_at, table.c.recovered_at - table.c.opened_at), else_=0)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Incident:
 class Counted:
     """The incidents of a window in numbers. `weekly`: the mean minutes to recovery by week of the recovery."""
 
-    recovery: incidents.Recovery
+    recovery: Recovery
     still_open: int
     weekly: tuple[Point, ...]
 
@@ -80,33 +81,51 @@ def list_in(db: Database, scope: Scope, limit: int | None = None, *, only_open: 
     return [Incident(key, scope.repositories[repository], *rest) for key, repository, *rest in db.heavy(query)]
 
 
-def recovery_in(db: Database, scope: Scope) -> incidents.Recovery:
-    """Return how long those lasted that recovered in the window: exact up to 90 days, else within 0.8 %."""
-    begin = scope.created_from or 0
-    if scope.created_to is not None and scope.created_to - begin <= MOST_EXACT_SECONDS:
-        query: Query = sa.select(SECONDS, sa.func.count()).where(_has_recovered(scope), *_where(scope))
-        return incidents.recovery(db.heavy(query.group_by(SECONDS)))
-    columns = (rounded(SECONDS).label("begin"), SECONDS.label("seconds"))
-    each = sa.select(*columns).where(_has_recovered(scope), *_where(scope)).subquery()
-    seconds = each.c.seconds
-    query = sa.select(each.c.begin, sa.func.count(), sa.func.sum(seconds), sa.func.min(seconds), sa.func.max(seconds))
-    return incidents.recovery_of_buckets([Bucket(*map(int, row)) for row in db.heavy(query.group_by(each.c.begin))])
+def recovery_in(db: Database, scope: Scope) -> Recovery:
+    """Return how long those lasted that recovered in the window."""
+    return _over(db, scope, _recovery, *_span(scope))
 
 
 def count_in(db: Database, scope: Scope, starts: Sequence[int]) -> Counted:
     """Return the incidents of the window in numbers, recoveries also by periods that start at these moments."""
-    count: Query = sa.select(sa.func.count()).select_from(table).where(_is_open(scope), *_where(scope))
-    # Written out, not bound: PostgreSQL must see that it is the same in SELECT and GROUP BY.
-    base = base_seconds(starts)
-    start = table.c.recovered_at // sa.literal_column(str(base))
-    query: Query = sa.select(start, sa.func.count(), sa.func.sum(SECONDS)).where(_has_recovered(scope), *_where(scope))
-    parts = [(at * base, count, int(seconds)) for at, count, seconds in db.heavy(query.group_by(start))]
-    return Counted(recovery_in(db, scope), int(db.heavy(count)[0][0]), tuple(incidents.mean_by_period(parts, starts)))
+    return _over(db, scope, _counted, *_span(scope), list(starts))
 
 
-def recovery_of(found: Iterable[Incident]) -> incidents.Recovery:
-    """Return how long the recovered ones lasted."""
-    return incidents.recovery((one.seconds, 1) for one in found if one.seconds is not None)
+def _over(
+    db: Database, scope: Scope, function: Callable[Concatenate[Rows, P], T], *more: P.args, **named: P.kwargs
+) -> T:
+    # By their recovery, however long ago they opened.
+    return over(db, "incidents", replace(scope, created_from=None, created_to=None), function, *more, **named)
+
+
+def _span(scope: Scope) -> tuple[int, int]:
+    return scope.created_from or 0, END if scope.created_to is None else scope.created_to
+
+
+def _recovered(rows: Rows, begin: int, end: int) -> tuple[Array, Array]:
+    """Return when they recovered, and after how long. GitHub's numbering and its clock may disagree: never below 0."""
+    some = rows.where((rows["recovered_at"] >= begin) & (rows["recovered_at"] < end))
+    return some["recovered_at"], np.maximum(some["recovered_at"] - some["created_at"], 0)
+
+
+def _recovery(rows: Rows, begin: int, end: int) -> Recovery:
+    _, seconds = _recovered(rows, begin, end)
+    mean = int(seconds.sum()) / len(seconds) if len(seconds) else None
+    return Recovery(len(seconds), mean, percentile(seconds, 0.5), percentile(seconds, 0.9))
+
+
+def _counted(rows: Rows, begin: int, end: int, starts: list[int]) -> Counted:
+    opened, at = rows["created_at"], rows["recovered_at"]
+    # Open at the window's end: what recovered later was, too.
+    still_open = (opened >= begin) & (opened < end) & ((at < 0) | (at >= end))
+    moments, seconds = _recovered(rows, begin, end)
+    place = np.maximum(np.searchsorted(starts, moments, "right") - 1, 0)
+    n, sums = count(place, len(starts)), total(place, len(starts), seconds)
+    weekly = (
+        Point(start, round(int(sums[each]) / int(n[each]) / 60, 2) if n[each] else 0.0, int(n[each]))
+        for each, start in enumerate(starts)
+    )
+    return Counted(_recovery(rows, begin, end), int(still_open.sum()), tuple(weekly))
 
 
 def _has_recovered(scope: Scope, at: sa.ColumnElement[int | None] = table.c.recovered_at) -> Condition:

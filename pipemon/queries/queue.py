@@ -1,23 +1,23 @@
 """How long jobs waited for a runner: by the labels that they asked for, and by the hour."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import sqlalchemy as sa
+import numpy as np
 
-from pipemon.analytics.stats import percentile
-from pipemon.domain.runs import STAMP_SLACK_SECONDS
-from pipemon.queries.aside import aside
+from pipemon.analytics.arrays import Array, Spread
+from pipemon.queries.columns import over
 from pipemon.queries.freshness import AsOf
-from pipemon.queries.scope import Query, Scope, where
+from pipemon.queries.rows import Rows
+from pipemon.queries.verdicts import COPIED, UNKNOWN
 from pipemon.queries.window import DAY_SECONDS, Basis, Exclusion, Window, coverage
 from pipemon.store.engine import Database
-from pipemon.store.schema import jobs, runs
 
 HOURS = 24
+FRACTIONS = (0.5, 0.9, 0.95)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,50 +57,13 @@ class Queues:
     as_of: AsOf
 
 
-Counts = dict[int, int]
-
-
 def queues(db: Database, window: Window) -> Queues:
     """Return how long the jobs of the window's runs waited, each attempt's for itself."""
-    rows = db.heavy(_counted(window))
-    whole, hours, labels = aside(_gathered, rows)
-    excluded = _left_out(db, window.scope)
-    return Queues(Basis(window, whole.n, excluded, coverage(db, window)), whole, hours, labels, window.as_of)
-
-
-def _counted(window: Window) -> Query:
-    """Select how often each wait occurs, by labels and by hour of the day in the window's zone."""
-    waited = jobs.c.started_at - jobs.c.created_at
-    seconds = sa.case((waited < 0, 0), else_=waited)
-    *changes, (_, last) = offsets_in(window.zone, window.from_at, window.as_of.timestamp)
-    until = [(jobs.c.created_at < at, sa.literal(offset, sa.Integer)) for at, offset in changes]
-    shift = sa.case(*until, else_=sa.literal(last, sa.Integer)) if until else sa.literal(last, sa.Integer)
-    hour = (jobs.c.created_at + shift) // 3600 % HOURS
-    one = (
-        sa.select(jobs.c.labels, hour.label("hour"), seconds.label("seconds"))
-        .join_from(runs, jobs, jobs.c.run_id == runs.c.id)
-        .where(waited >= -STAMP_SLACK_SECONDS, *_ran(), *where(window.scope))
-        .subquery()
-    )
-    return sa.select(one, sa.func.count()).group_by(one.c.labels, one.c.hour, one.c.seconds)
-
-
-def _ran() -> tuple[sa.ColumnElement[bool], ...]:
-    # One that still waits carries the moment of its creation as its start.
-    begun = jobs.c.status.in_(["in_progress", "completed"])
-    nothing = sa.and_(sa.func.coalesce(jobs.c.conclusion, "") == "cancelled", jobs.c.steps == "[]")
-    return begun, sa.func.coalesce(jobs.c.conclusion, "") != "skipped", sa.not_(nothing)
-
-
-def _left_out(db: Database, scope: Scope) -> tuple[Exclusion, ...]:
-    """Return how many jobs have no wait of their own: a rerun copies passed jobs, new `created_at`, old start."""
-    waited = jobs.c.started_at - jobs.c.created_at
-    copied = sa.func.count(sa.case((waited < -STAMP_SLACK_SECONDS, 1)))
-    unknown = sa.func.count(sa.case((waited.is_(None), 1)))
-    query: Query = sa.select(copied, unknown).join_from(runs, jobs, jobs.c.run_id == runs.c.id)
-    counts = db.heavy(query.where(*_ran(), *where(scope)))[0]
+    offsets = offsets_in(window.zone, window.from_at, window.as_of.timestamp)
+    whole, hours, labels, counts = over(db, "jobs", window.scope, _gathered, offsets)
     names = ("copied_by_a_rerun", "times_unknown")
-    return tuple(Exclusion(name, count) for name, count in zip(names, counts, strict=True) if count)
+    excluded = tuple(Exclusion(name, n) for name, n in zip(names, counts, strict=True) if n)
+    return Queues(Basis(window, whole.n, excluded, coverage(db, window)), whole, hours, labels, window.as_of)
 
 
 def offsets_in(zone: ZoneInfo, from_at: int, to_at: int) -> list[tuple[int, int]]:
@@ -126,36 +89,37 @@ def _offset(zone: ZoneInfo, at: int) -> int:
 
 
 def _gathered(
-    rows: Iterable[tuple[str, int, int, int]],
-) -> tuple[Waits, tuple[HourWaits, ...], tuple[LabelWaits, ...]]:
-    by_label: dict[tuple[str, ...], list[Counts]] = {}
-    hours: list[Counts] = [{} for _ in range(HOURS)]
-    for text, hour, seconds, count in rows:
-        labels = tuple(sorted(json.loads(text)))
-        own = by_label.setdefault(labels, [{} for _ in range(HOURS)])[hour]
-        for one in (own, hours[hour]):
-            one[seconds] = one.get(seconds, 0) + count
-    found = [
-        LabelWaits(*_waits(_merged(own)), labels, tuple(_by_hour(own)))
-        for labels, own in by_label.items()
-    ]  # fmt: skip
+    rows: Rows, offsets: list[tuple[int, int]]
+) -> tuple[Waits, tuple[HourWaits, ...], tuple[LabelWaits, ...], tuple[int, int]]:
+    """Return the waits of all, by hour and by labels, and how many jobs have none of their own: copied, unknown."""
+    some = rows.where(rows["waited"] >= 0)
+    label, groups = some.keyed("labels")
+    spread = Spread(label * HOURS + _hours(some["job_created_at"], offsets), len(groups) * HOURS, some["waited"])
+    # The same labels in another order are the same.
+    by_labels: dict[tuple[str, ...], list[int]] = {}
+    for number, (text,) in enumerate(groups):
+        by_labels.setdefault(tuple(sorted(json.loads(text))), []).append(number)
+    found = [LabelWaits(*_waits(spread, own), labels, _by_hour(spread, own)) for labels, own in by_labels.items()]
+    every = range(len(groups))
+    counts = (int((rows["waited"] == COPIED).sum()), int((rows["waited"] == UNKNOWN).sum()))
     ranked = sorted(found, key=lambda one: (-one.n, one.labels))
-    return Waits(*_waits(_merged(hours))), tuple(_by_hour(hours)), tuple(ranked)
+    return Waits(*_waits(spread, every)), _by_hour(spread, every), tuple(ranked), counts
 
 
-def _by_hour(hours: Iterable[Counts]) -> list[HourWaits]:
-    return [HourWaits(*_waits(counts), hour) for hour, counts in enumerate(hours)]
+def _hours(created: Array, offsets: list[tuple[int, int]]) -> Array:
+    """Return the hour of the day of each moment, on a clock with these offsets (until, seconds)."""
+    until, shift = (np.array(column, "i8") for column in zip(*offsets, strict=True))
+    place = np.minimum(np.searchsorted(until, created, "right"), len(offsets) - 1)
+    found: Array = (created + shift[place]) // 3600 % HOURS
+    return found
 
 
-def _merged(hours: Iterable[Counts]) -> Counts:
-    whole: Counts = {}
-    for counts in hours:
-        for seconds, count in counts.items():
-            whole[seconds] = whole.get(seconds, 0) + count
-    return whole
+def _by_hour(spread: Spread, labels: Iterable[int]) -> tuple[HourWaits, ...]:
+    return tuple(HourWaits(*_waits(spread, labels, [hour]), hour) for hour in range(HOURS))
 
 
-def _waits(counts: Mapping[int, int]) -> tuple[int, float | None, float | None, float | None, float | None]:
-    pairs = list(counts.items())
-    median, p90, p95 = (percentile(pairs, fraction) for fraction in (0.5, 0.9, 0.95))
-    return sum(counts.values()), median, p90, p95, max(counts, default=None)
+def _waits(
+    spread: Spread, labels: Iterable[int], hours: Iterable[int] = range(HOURS)
+) -> tuple[int, float | None, float | None, float | None, float | None]:
+    n, (median, p90, p95), longest = spread.of([label * HOURS + hour for label in labels for hour in hours], FRACTIONS)
+    return n, median, p90, p95, longest

@@ -1,26 +1,27 @@
 """What failed in a window and where, and what took long."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 
-from pipemon.analytics.stats import Bucket, Summary, rate, summarize, summarize_buckets
-from pipemon.analytics.trends import Point, base_seconds, gather
-from pipemon.domain.runs import FAILED
+from pipemon.analytics.arrays import count, largest, summary
+from pipemon.analytics.stats import Summary, rate
+from pipemon.analytics.trends import Point, gather
+from pipemon.domain.runs import is_decisive, is_failed
 from pipemon.queries import failures as reasons
-from pipemon.queries import rolled
+from pipemon.queries.columns import over
 from pipemon.queries.freshness import AsOf
+from pipemon.queries.rows import Rows
 from pipemon.queries.runs import AUTHOR
-from pipemon.queries.scope import COMPLETED, HAS_FAILED, IS_DECISIVE, Query, Scope, where
+from pipemon.queries.scope import Query, Scope
+from pipemon.queries.verdicts import GOOD, OTHER
 from pipemon.queries.window import Basis, Tally, Window, basis, read_groups, tally
 from pipemon.store.engine import Database
-from pipemon.store.schema import jobs, runs, workflows
+from pipemon.store.schema import runs, workflows
 
 MOST_ROWS = 10
-# Over a longer window medians and percentiles are of buckets.
-MOST_EXACT_DAYS = 90
-SECONDS = {"duration": runs.c.duration_seconds, "queue": runs.c.queue_seconds}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +98,14 @@ class Performance:
 def failures(db: Database, window: Window) -> Failures:
     """Return what failed in the window, and how often beside what succeeded."""
     starts = window.starts
-    groups = read_groups(db, window.scope, base_seconds(starts))
+    groups = read_groups(db, window.scope, starts)
     periods = [tally(found) for found in gather(groups, starts)]
     return Failures(
         basis=basis(db, window, groups),
         tally=tally(groups),
         by_branch=_shares(db, window.scope, "branch"),
         by_author=_shares(db, window.scope, "author"),
-        recent=_marks(db, window.scope, HAS_FAILED, runs.c.completed_at),
+        recent=_marks(db, window.scope, is_failed, "completed_at"),
         trend=tuple(Point(at, one.failure_rate, one.decisive) for at, one in zip(starts, periods, strict=True)),
         jobs=_failing_jobs(db, window.scope),
         signatures=reasons.signatures(db, window, MOST_ROWS).groups,
@@ -115,68 +116,75 @@ def failures(db: Database, window: Window) -> Failures:
 def performance(db: Database, window: Window) -> Performance:
     """Return how long the decisive builds of the window took, and what took longest."""
     starts = window.starts
-    groups = read_groups(db, window.scope, base_seconds(starts))
+    groups = read_groups(db, window.scope, starts)
     periods = [tally(found) for found in gather(groups, starts)]
     points = (Point(at, round((p.mean_seconds or 0) / 60, 2), p.timed) for at, p in zip(starts, periods, strict=True))
     return Performance(
         basis=basis(db, window, groups),
-        durations=_summary(db, window, "duration"),
-        queue=_summary(db, window, "queue"),
+        durations=over(db, "runs", window.scope, _seconds, "duration_seconds"),
+        queue=over(db, "runs", window.scope, _seconds, "queue_seconds"),
         trend=tuple(points),
-        slowest=_marks(db, window.scope, IS_DECISIVE, runs.c.duration_seconds),
+        slowest=_marks(db, window.scope, is_decisive, "duration_seconds"),
         as_of=window.as_of,
     )
 
 
-def _summary(db: Database, window: Window, kind: str) -> Summary:
-    """Return what can be said of the decisive runs' seconds: exact up to 90 days, else within 0.8 %."""
-    if window.days <= MOST_EXACT_DAYS:
-        return summarize(_counted(db, window.scope, SECONDS[kind]))
-    found = rolled.read(db, window.scope, kind)
-    return summarize_buckets([Bucket(int(one.item), one.n, one.seconds, one.low or 0, one.high or 0) for one in found])
+def _seconds(rows: Rows, column: str) -> Summary:
+    """Return what can be said of the decisive runs' seconds."""
+    known = rows[column][rows.has("conclusion", is_decisive) & (rows["completed"] == 1)]
+    return summary(known[known >= 0])
 
 
-def _counted(db: Database, scope: Scope, column: sa.ColumnElement[int]) -> list[tuple[float, int]]:
-    """Return each value of a column of the decisive runs, and how often it occurs."""
-    query: Query = sa.select(column, sa.func.count()).where(COMPLETED, IS_DECISIVE, column.is_not(None), *where(scope))
-    return [(value, count) for value, count in db.heavy(query.group_by(column))]
-
-
-def _shares(db: Database, scope: Scope, kind: str) -> tuple[Share, ...]:
+def _shares(db: Database, scope: Scope, column: str) -> tuple[Share, ...]:
     """Return the ten with the most failures; nobody without one is among them."""
-    red = sorted((one for one in rolled.read(db, scope, kind) if one.bad), key=lambda one: (-one.bad, one.item))
     return tuple(
-        Share(one.item, one.n, one.good, one.bad, replace(scope, branch=one.item) if kind == "branch" else None)
-        for one in red[:MOST_ROWS]
+        Share(name, n, good, bad, replace(scope, branch=name) if column == "branch" else None)
+        for name, n, good, bad in over(db, "runs", scope, _worst, column)
     )
 
 
-def _marks(db: Database, scope: Scope, condition: Any, order: sa.ColumnElement[int]) -> tuple[RunMark, ...]:
+def _worst(rows: Rows, column: str) -> list[tuple[str, int, int, int]]:
+    done = rows.where((rows["completed"] == 1) & rows.has(column, lambda name: name is not None))
+    codes = done[column]
+    bad = count(codes, 1, done.has("conclusion", is_failed))
+    # Of thousands of branches only those are put in order that may be among the ten.
+    least = max(1, int(np.sort(bad)[-MOST_ROWS:][0])) if len(bad) else 1
+    red = sorted((int(code) for code in np.flatnonzero(bad >= least)), key=lambda c: (-bad[c], done.word(column, c)))
+    n, good = count(codes, len(bad)), count(codes, len(bad), done.has("conclusion", lambda end: end == "success"))
+    return [(done.word(column, code), int(n[code]), int(good[code]), int(bad[code])) for code in red[:MOST_ROWS]]
+
+
+def _top(rows: Rows, is_wanted: Callable[[str | None], bool], column: str) -> list[int]:
+    """Return the ids of the ten runs with the most in this column, of those that ended so."""
+    some = rows.where((rows["completed"] == 1) & rows.has("conclusion", is_wanted) & (rows[column] >= 0))
+    return [int(run_id) for run_id in some["id"][largest(some[column], some["id"], MOST_ROWS)]]
+
+
+def _marks(db: Database, scope: Scope, is_wanted: Callable[[str | None], bool], order: str) -> tuple[RunMark, ...]:
+    ids = over(db, "runs", scope, _top, is_wanted, order)
     columns = ("conclusion", "branch", "sha", "commit_message")
     more = (runs.c.completed_at, runs.c.duration_seconds, runs.c.url)
     query: Query = sa.select(runs.c.id, runs.c.repository_id, *(runs.c[name] for name in columns), AUTHOR, *more)
-    query = query.where(COMPLETED, condition, order.is_not(None), *where(scope))
-    rows = db.heavy(query.order_by(order.desc(), runs.c.id.desc()).limit(MOST_ROWS))
-    return tuple(RunMark(key, scope.repositories[repository], *rest) for key, repository, *rest in rows)
+    rows = {row[0]: row for row in db.heavy(query.where(runs.c.id.in_(ids)))}
+    found = (rows[key] for key in ids if key in rows)
+    return tuple(RunMark(key, scope.repositories[repository], *rest) for key, repository, *rest in found)
 
 
 def _failing_jobs(db: Database, scope: Scope) -> tuple[JobRow, ...]:
     """Return the ten jobs of the latest attempts of the window's failed runs that failed most often."""
-    bad = sa.func.sum(sa.case((jobs.c.conclusion.in_(sorted(FAILED)), 1), else_=0))
-    keys = (runs.c.repository_id, runs.c.workflow_id, jobs.c.name)
-    query: Query = (
-        sa.select(*keys, sa.func.count(), bad)
-        .join_from(runs, jobs, sa.and_(jobs.c.run_id == runs.c.id, jobs.c.run_attempt == runs.c.run_attempt))
-        .where(COMPLETED, HAS_FAILED, jobs.c.conclusion.in_(["success", *sorted(FAILED)]), *where(scope))
-        .group_by(*keys)
-        .having(bad > 0)
-        .order_by(bad.desc(), jobs.c.name)
-    )
     names = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
     return tuple(
         JobRow(
-            scope.repositories[repository], names.get(workflow, str(workflow)), name, n, int(failed),
+            scope.repositories[repository], names.get(workflow, str(workflow)), name, n, failed,
             replace(scope, workflow=str(workflow)),
         )
-        for repository, workflow, name, n, failed in db.heavy(query.limit(MOST_ROWS))
+        for repository, workflow, name, n, failed in over(db, "jobs", scope, _worst_jobs)
     )  # fmt: skip
+
+
+def _worst_jobs(rows: Rows) -> list[tuple[int, int, str, int, int]]:
+    some = rows.where((rows["failed"] == 1) & (rows["latest"] == 1) & (rows["outcome"] != OTHER))
+    key, groups = some.keyed("repository_id", "workflow_id", "name")
+    n, bad = count(key, len(groups)), count(key, len(groups), some["outcome"] != GOOD)
+    found = [(*group, int(of), int(failed)) for group, of, failed in zip(groups, n, bad, strict=True) if failed]
+    return sorted(found, key=lambda row: (-row[4], row[2], row[1]))[:MOST_ROWS]

@@ -4,22 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import sqlalchemy as sa
-
 from pipemon.queries import bottlenecks, comparison, cost, flaky, regressions, tables
 from pipemon.queries.bottlenecks import FailingStep, SlowJob, SlowStep
 from pipemon.queries.comparison import Comparison, WorkflowRow
 from pipemon.queries.cost import Spent
 from pipemon.queries.flaky import FlakyJob
 from pipemon.queries.regressions import Regression
-from pipemon.queries.scope import Query, Scope, where
 from pipemon.queries.tables import Failures, Performance
 from pipemon.queries.window import DAY_SECONDS, Window
 from pipemon.store.engine import Database
-from pipemon.store.schema import runs
 
-# The jobs of so many builds are looked through within a tenth of a second or two.
-MOST_BUILDS = 10_000
 FLAKY_DAYS = 14
 MOST_FLAKY = 10
 MOST_REGRESSIONS = 10
@@ -29,9 +23,8 @@ MOST_REGRESSIONS = 10
 class WholeFailures(Failures):
     """What `/analytics/failures` tells; flaky jobs are those of the window's last two weeks at most."""
 
-    flaky: tuple[FlakyJob, ...] | None
+    flaky: tuple[FlakyJob, ...]
     steps: tuple[FailingStep, ...]
-    unavailable: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +40,8 @@ class WholePerformance(Performance):
 class BilledWorkflow(WorkflowRow):
     """One workflow with what its jobs cost, in minutes and dollars."""
 
-    billable: int | None
-    cost: float | None
+    billable: int
+    cost: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,29 +49,13 @@ class BilledComparison(Comparison):
     """What `/analytics/workflows/comparison` tells."""
 
     workflows: tuple[BilledWorkflow, ...]
-    unavailable: Mapping[str, str]
 
 
 def failures(db: Database, window: Window) -> WholeFailures:
     """Return what failed in the window, at which steps, and what only sometimes does."""
     found, steps = tables.failures(db, window), bottlenecks.failing_steps(db, window.scope)
-    late = lately(window, FLAKY_DAYS)
-    if is_large(db, late.scope):
-        told = _ask("flaky_jobs", "/api/v1/analytics/flaky")
-        return WholeFailures(**_parts(found), flaky=None, steps=steps, unavailable=told)
-    shown = tuple(one for one in flaky.flakiness(db, late, MOST_FLAKY).jobs if one.flaky)
-    return WholeFailures(**_parts(found), flaky=shown, steps=steps, unavailable={})
-
-
-def is_large(db: Database, scope: Scope) -> bool:
-    """Whether there are so many runs that their jobs are looked through only by an answer of their own."""
-    some = sa.select(runs.c.id).where(*where(scope)).limit(MOST_BUILDS + 1).subquery()
-    query: Query = sa.select(sa.func.count()).select_from(some)
-    return int(db.heavy(query)[0][0]) > MOST_BUILDS
-
-
-def _ask(names: str, address: str) -> dict[str, str]:
-    return dict.fromkeys(names.split(), f"More than {MOST_BUILDS} builds: ask {address}, or for fewer of them.")
+    jobs = flaky.flakiness(db, lately(window, FLAKY_DAYS), MOST_FLAKY).jobs
+    return WholeFailures(**_parts(found), flaky=tuple(one for one in jobs if one.flaky), steps=steps)
 
 
 def lately(window: Window, days: int) -> Window:
@@ -100,17 +77,13 @@ def performance(db: Database, window: Window) -> WholePerformance:
 def compare(db: Database, window: Window, prices: Mapping[str, float]) -> BilledComparison:
     """Return the workflows of the window side by side, with what their jobs cost."""
     found = comparison.comparison(db, window)
-    if is_large(db, window.scope):
-        told = _ask("billable_minutes estimated_cost", "/api/v1/analytics/cost")
-        rows = tuple(BilledWorkflow(**_parts(row), billable=None, cost=None) for row in found.workflows)
-        return BilledComparison(**_parts(found) | {"workflows": rows}, unavailable=told)
     bills = {one.workflow_id: one.bill.whole for one in cost.cost(db, window, prices).workflows}
     spent = [bills.get(row.id, Spent()) for row in found.workflows]
     rows = tuple(
         BilledWorkflow(**_parts(row), billable=own.billable, cost=round(own.dollars, 2))
         for row, own in zip(found.workflows, spent, strict=True)
     )
-    return BilledComparison(**_parts(found) | {"workflows": rows}, unavailable={})
+    return BilledComparison(**_parts(found) | {"workflows": rows})
 
 
 def _parts(one: Any) -> dict[str, Any]:

@@ -4,14 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import sqlalchemy as sa
 
+from pipemon.analytics.arrays import count, places, total
 from pipemon.analytics.stats import rate
 from pipemon.analytics.trends import Group, period_starts
 from pipemon.domain.runs import FAILED, is_decisive
-from pipemon.queries import history, rolled
+from pipemon.queries import history
+from pipemon.queries.columns import over
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.history import Gap
+from pipemon.queries.rows import Rows
 from pipemon.queries.scope import UNFINISHED, Scope, where
 from pipemon.store.engine import Database
 from pipemon.store.schema import runs
@@ -120,10 +124,24 @@ def tally(groups: Sequence[Group]) -> Tally:
     )
 
 
-def read_groups(db: Database, scope: Scope, base: int | None = None) -> list[Group]:
-    """Return the completed runs of the scope by how they ended, and by stretches of `base` seconds."""
-    found = rolled.read(db, scope, "end", base)
-    return [Group(one.start, one.item or None, one.n, one.timed, one.seconds) for one in found]
+def read_groups(db: Database, scope: Scope, starts: Sequence[int] = ()) -> list[Group]:
+    """Return the completed runs of the scope by how they ended, and by the periods that start at these moments."""
+    return over(db, "runs", scope, _groups, list(starts))
+
+
+def _groups(rows: Rows, starts: list[int]) -> list[Group]:
+    done = rows.where(rows["completed"] == 1)
+    ends = done.words["conclusion"].values
+    period = places(done["created_at"], starts) if starts else 0
+    size = len(ends) * max(1, len(starts))
+    key, seconds = period * len(ends) + done["conclusion"], done["duration_seconds"]
+    is_timed = seconds >= 0
+    n, timed = count(key, size), count(key, size, is_timed)
+    sums = total(key[is_timed], size, seconds[is_timed])
+    return [
+        Group(starts[at // len(ends)] if starts else 0, ends[at % len(ends)], int(n[at]), int(timed[at]), int(sums[at]))
+        for at in map(int, np.flatnonzero(n))
+    ]
 
 
 def basis(db: Database, window: Window, groups: Sequence[Group]) -> Basis:

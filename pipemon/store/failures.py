@@ -2,7 +2,7 @@
 
 import json
 from array import array
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from pipemon.domain.logs import StepSpan, spans_of
 from pipemon.domain.runs import FAILED, Job
 from pipemon.domain.signatures import Said, Signature
+from pipemon.store import days
 from pipemon.store.events import bump_revision
 from pipemon.store.rows import job_from_row
 from pipemon.store.schema import jobs, repositories, runs
@@ -150,8 +151,7 @@ def explain(conn: Connection, job_id: int, found: Explained) -> None:
         "platform": found.signature.platform,
         "lines": json.dumps(lines, separators=(",", ":")),
     }
-    conn.execute(sa.update(failures).where(failures.c.job_id == job_id).values(values))
-    bump_revision(conn)
+    _settle(conn, job_id, values)
 
 
 def why(conn: Connection, run_id: int, run_attempt: int, job_id: int | None = None) -> Why | None:
@@ -177,7 +177,12 @@ def is_wanted(conn: Connection, run_id: int) -> bool:
 
 def give_up(conn: Connection, job_id: int, state: str) -> None:
     """Note that the job's log can't be had: it is expired, missing or unreadable."""
-    conn.execute(sa.update(failures).where(failures.c.job_id == job_id).values(state=state))
+    _settle(conn, job_id, {"state": state})
+
+
+def _settle(conn: Connection, job_id: int, values: Mapping[str, object]) -> None:
+    conn.execute(sa.update(failures).where(failures.c.job_id == job_id).values(values))
+    days.touch_run(conn, sa.select(failures.c.run_id).where(failures.c.job_id == job_id).scalar_subquery())
     bump_revision(conn)
 
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from pipemon.domain.runs import DECISIVE, Run
+from pipemon.store import days
 from pipemon.store.schema import attempts, runs
 from pipemon.store.schema_rollups import incidents
 from pipemon.store.upsert import upsert
@@ -218,4 +219,7 @@ def _replace(conn: Connection, line: Line, span: tuple[int, int | None], found: 
     for run_id, run_attempt in old.keys() - new.keys():
         key = (incidents.c.run_id == run_id, incidents.c.run_attempt == run_attempt)
         conn.execute(sa.delete(incidents).where(*key))
-    upsert(conn, incidents, [one for key, one in new.items() if old.get(key) != one])
+    changed = [one for key, one in new.items() if old.get(key) != one]
+    upsert(conn, incidents, changed)
+    gone = [one for key, one in old.items() if new.get(key) != one]
+    days.touch(conn, [one["opened_at"] for one in (*gone, *changed)])

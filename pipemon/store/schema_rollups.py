@@ -30,35 +30,22 @@ incidents = sa.Table(
     sa.Index("ix_incidents_opened", "opened_at", "recovered_at", "run_id"),
 )
 
-# Sums over all completed runs of a stretch of time, by `kind` and `item`: written when it has come to rest, read only
-# while its row in `rolled` says that nothing has changed since.
-rollups = sa.Table(
-    "rollups",
+# How often something of the runs created on a day (UTC) has changed: it moves in the transaction of the change.
+days = sa.Table(
+    "days",
     metadata,
-    sa.Column("kind", sa.Text, primary_key=True),
-    sa.Column("level", sa.Integer, primary_key=True, autoincrement=False),  # its length in seconds
-    sa.Column("bucket", sa.Integer, primary_key=True, autoincrement=False),  # created_at // level
-    sa.Column("item", sa.Text, primary_key=True),
-    sa.Column("pull_request", sa.Boolean, primary_key=True),
-    sa.Column("n", sa.Integer, nullable=False),
-    sa.Column("good", sa.Integer, nullable=False),
-    sa.Column("bad", sa.Integer, nullable=False),
-    sa.Column("timed", sa.Integer, nullable=False),
-    sa.Column("seconds", sa.BigInteger, nullable=False),  # of the timed ones together
-    sa.Column("low", sa.Integer),
-    sa.Column("high", sa.Integer),
-    sa.Index("ix_rollups_bucket", "level", "bucket"),
-    sqlite_with_rowid=False,
+    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),  # created_at // 86400
+    sa.Column("touched", sa.BigInteger, nullable=False),
+    sa.Column("sealed", sa.BigInteger),  # `touched` as it was when its pages were made: they hold while both are equal
+    sa.Column("following", sa.BigInteger),  # that of the next day then: which jobs were superseded depends on it
+    sa.Column("format", sa.Integer, nullable=False, server_default="0"),  # how its pages are written
 )
 
-rolled = sa.Table(
-    "rolled",
+# A day's runs, jobs and failures in columns (queries.pages): made when it has come to rest, and at any time anew.
+pages = sa.Table(
+    "pages",
     metadata,
-    sa.Column("level", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("bucket", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("touched", sa.BigInteger, nullable=False),  # moves in the transaction that changes a run of it
-    sa.Column(
-        "sealed", sa.BigInteger
-    ),  # `touched` as it was when its rollups were made: they hold while both are equal
-    sa.Column("basis", sa.Text, nullable=False),  # which repositories are in it, and which workflows are not
+    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("part", sa.Text, primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
 )

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from pipemon.domain.runs import DECISIVE
-from pipemon.store import events
+from pipemon.store import days, events
 from pipemon.store.incidents import ENDED_AT, OF_PULL_REQUEST
 from pipemon.store.schema import attempts, runs
 from pipemon.store.schema_rollups import incidents
@@ -21,9 +21,12 @@ def list_workflows(conn: Connection) -> list[int]:
 def rebuild(conn: Connection, workflow_id: int) -> None:
     """Make the incidents of one workflow anew from its runs; no batch is applied meanwhile, nor is its effect lost."""
     events.lock(conn)
+    opened = sa.select(incidents.c.opened_at).where(incidents.c.workflow_id == workflow_id)
+    before = conn.execute(opened).scalars().all()
     conn.execute(sa.delete(incidents).where(incidents.c.workflow_id == workflow_id))
     found = of_workflow(workflow_id)
     conn.execute(sa.insert(incidents).from_select([column.name for column in found.selected_columns], found))
+    days.touch(conn, [*before, *conn.execute(opened).scalars()])
 
 
 def of_workflow(workflow_id: int) -> sa.Select[Any]:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pipemon.analytics.trends import Group, base_seconds, gather, period_starts
+from pipemon.analytics.trends import Group, gather, period_starts
 
 HOUR = 3600
 
@@ -37,13 +37,6 @@ def test_hours_that_come_twice_are_two() -> None:
     begin = at("2025-10-26", zone)
     starts = period_starts(begin, begin + 25 * HOUR, "hourly", ZoneInfo(zone))
     assert starts == [begin + place * HOUR for place in range(25)]
-
-
-@pytest.mark.parametrize(("zone", "base"), [("UTC", 86400), ("Europe/Berlin", 3600), ("Asia/Kathmandu", 900)])
-def test_no_period_cuts_a_stretch_in_two(zone: str, base: int) -> None:
-    starts = period_starts(at("2025-01-01", zone), at("2025-12-31", zone), "daily", ZoneInfo(zone))
-    assert base_seconds(starts) == base
-    assert all(start % base_seconds(starts) == 0 for start in starts)
 
 
 def test_what_was_created_where_the_window_begins_is_in_the_first_period() -> None:

@@ -114,7 +114,7 @@ FAILURES = FRAME | {
         {"repository": str, "workflow": str, "job": str, "name": str, "failures": int, "last_build_id": int,
          "builds_url": str}
     ],
-    "flaky_jobs": ([FLAKY_JOB], None), "unavailable": dict, "signatures": [SIGNATURE],
+    "flaky_jobs": [FLAKY_JOB], "signatures": [SIGNATURE],
 }  # fmt: skip
 MARK = {"build_id": int, "run_number": int, "commit_sha": TEXT, "created_at": "time", "url": TEXT}
 REGRESSION = {
@@ -149,7 +149,7 @@ COMPARISON = FRAME | {
             "billable_minutes": WHOLE, "estimated_cost": NUMBER,
         }
     ],
-    "unavailable": dict,
+
 }  # fmt: skip
 ANALYTICS: dict[str, dict[str, Any]] = {
     "/api/v1/analytics/definitions": DEFINITIONS,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipemon.queries import analytics, whole
+from pipemon.queries import analytics
 from pipemon.store.schema import coverage
 from tests.api.analytics_shapes import ANALYTICS
 from tests.api.conftest import Api
@@ -128,18 +128,6 @@ def test_the_workflows_side_by_side_say_what_they_cost(told: Api) -> None:
     found = told.get(f"{BASE}/cost")
     assert (one["billable_minutes"], one["estimated_cost"]) == (found["billable_minutes"], found["estimated_cost"])
     assert one["billable_minutes"] == 12
-
-
-def test_what_would_take_long_is_left_to_an_answer_of_its_own(told: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    for most, large in ((9, False), (8, True)):
-        monkeypatch.setattr(whole, "MOST_BUILDS", most)
-        bump(told.db)
-        red, side = told.get(f"{BASE}/failures"), told.get(f"{BASE}/workflows/comparison")
-        assert (red["flaky_jobs"] is None, set(red["unavailable"])) == (large, {"flaky_jobs"} if large else set())
-        (one,) = side["workflows"]
-        assert (one["billable_minutes"] is None, one["estimated_cost"] is None) == (large, large)
-        assert set(side["unavailable"]) == ({"billable_minutes", "estimated_cost"} if large else set())
-        assert all("/api/v1/analytics/" in why for why in side["unavailable"].values())
 
 
 def test_performance(told: Api) -> None:

@@ -121,8 +121,7 @@ class Failures(WindowAnswer):
     tz = fields.String(attribute="basis.window.zone.key", **HERE)
     signatures = fields.List(fields.Nested(SignatureGroup), **HERE)
     failing_steps = fields.List(fields.Nested(FailingStep), attribute="steps", **HERE)
-    flaky_jobs = fields.List(fields.Nested(FlakyJob), attribute="flaky", **MAYBE)
-    unavailable = fields.Dict(keys=fields.String(), values=fields.String(), **HERE)
+    flaky_jobs = fields.List(fields.Nested(FlakyJob), attribute="flaky", **HERE)
     definitions = Definitions(
         total_failures="builds.failed",
         failure_rate="rate.failure",
@@ -221,7 +220,6 @@ class Workflow(Answer):
 
 class Comparison(WindowAnswer):
     workflows = fields.List(fields.Nested(Workflow), **HERE)
-    unavailable = fields.Dict(keys=fields.String(), values=fields.String(), **HERE)
     definitions = Definitions(
         total_runs="builds.total",
         success_rate="rate.success",

@@ -1,0 +1,193 @@
+"""Runs, jobs and failures in columns in memory: what analytics counts, whatever it is filtered by.
+
+A day's page is kept while nothing of its runs has changed (store.days). It comes from the stored ones, or from rows.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import sqlalchemy as sa
+
+from pipemon.queries.aside import aside
+from pipemon.queries.pages import FORMAT, PARTS, Arrays, Page, from_bytes, make
+from pipemon.queries.rows import Filter, Rows, Words, chosen
+from pipemon.queries.scope import Scope, workflows_called, workflows_like
+from pipemon.store import days as store
+from pipemon.store.days import DAY, Mark
+from pipemon.store.engine import Database
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Days whose arrays are joined: an answer about two years then goes over two dozen of them.
+BLOCK_DAYS = 30
+BLOCK_SECONDS = BLOCK_DAYS * DAY
+END = 2**40
+# So many bytes of each part are kept; what was not asked for the longest goes first.
+MOST_BYTES = 256 * 1024 * 1024
+# The same words stand in several columns.
+SAME_WORDS = {"first": "conclusion"}
+
+
+Version = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Thirty days, joined; `days` are views into the arrays, each as it was at a version."""
+
+    days: Mapping[int, tuple[Version, Arrays]]
+    arrays: Arrays
+
+    def versions(self) -> dict[int, Version]:
+        return {day: version for day, (version, _) in self.days.items()}
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+class Columns:
+    """The columns of one database."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # one greenlet at a time reads pages; never taken by a native thread
+        self.words: dict[str, Words] = {}
+        for part in PARTS.values():
+            for name in (name for name, kind in part.columns.items() if kind == "word"):
+                self.words[name] = self.words.setdefault(SAME_WORDS.get(name, name), Words())
+        self._blocks: dict[str, dict[int, _Block]] = {part: {} for part in PARTS}
+
+    def blocks(self, db: Database, part: str, begin: int, end: int) -> list[Arrays]:
+        """Return the rows of the part that hold all that was created in [begin, end), by thirty days, in order."""
+        first, last = begin // BLOCK_SECONDS * BLOCK_DAYS, -(-end // BLOCK_SECONDS) * BLOCK_DAYS
+        with self._lock:
+            marks = {row[0]: Mark(*row) for row in db.heavy(store.marks(first, last + 1))}
+            touched = {day: mark.touched for day, mark in marks.items()}
+            marks.pop(last, None)
+            versions: dict[int, dict[int, Version]] = {}
+            for day, mark in marks.items():
+                # Which jobs a newer run has superseded is known from the day after, too.
+                following = touched.get(day + 1, 0) if PARTS[part].heads else 0
+                versions.setdefault(day // BLOCK_DAYS, {})[day] = (mark.touched, following)
+            self._bring(db, part, marks, versions)
+            return [self._blocks[part][number].arrays for number in versions]
+
+    def _bring(
+        self, db: Database, part: str, marks: Mapping[int, Mark], versions: Mapping[int, Mapping[int, Version]]
+    ) -> None:
+        """Bring the blocks to these versions."""
+        kept, stale = self._blocks[part], []
+        for number, wanted in versions.items():
+            old = kept.pop(number, _Block({}, {}))
+            kept[number] = old  # the last to go, now
+            if (known := old.versions()) != wanted:
+                stale.append((number, [day for day, version in wanted.items() if known.get(day) != version]))
+        for number, days in stale:
+            found = self._pages(db, part, [marks[day] for day in days], versions[number])
+            old = kept[number]
+            whole = {
+                day: (version, found[day] if day in found else old.days[day][1])
+                for day, version in versions[number].items()
+            }
+            kept[number] = aside(_join, whole)
+        self._drop(part, set(versions))
+
+    def _pages(
+        self, db: Database, part: str, wanted: Sequence[Mark], versions: Mapping[int, Version]
+    ) -> dict[int, Arrays]:
+        """Return the pages of these days: the stored ones that hold, the others from the rows."""
+        follows = bool(PARTS[part].heads)
+        holds = {
+            mark.day
+            for mark in wanted
+            if (mark.sealed, mark.following if follows else 0, mark.format) == (*versions[mark.day], FORMAT)
+        }
+        rows = db.heavy(store.bodies(part, holds)) if holds else []
+        bodies = {day: body for day, sealed, body in rows if sealed == versions[day][0]}
+        found = dict(zip(bodies, aside(_stored, list(bodies.values()), self.words), strict=True)) if bodies else {}
+        for day in (mark.day for mark in wanted if mark.day not in found):
+            found[day] = aside(_made, part, db.heavy(PARTS[part].select(day)), self.words)
+        return found
+
+    def _drop(self, part: str, in_use: set[int]) -> None:
+        """Keep no more than MOST_BYTES, beside what is in use."""
+        kept = self._blocks[part]
+        size = sum(block.nbytes for block in kept.values())
+        for number in [number for number in kept if number not in in_use]:
+            if size <= MOST_BYTES:
+                return
+            size -= kept.pop(number).nbytes
+
+    def filter(self, db: Database, scope: Scope) -> Filter:
+        """Return the scope in codes. It has no filter but those of analytics."""
+        known = self.words["workflow_id"]
+        left_out = _ids(db, workflows_like(scope.exclude_workflows)) if scope.exclude_workflows else set()
+        called = None if scope.workflow is None else _ids(db, workflows_called(scope.workflow))
+        return Filter(
+            scope.created_from or 0,
+            END if scope.created_to is None else scope.created_to,
+            self.words["repository_id"].which(lambda one: one in scope.repositories),
+            known.which(lambda one: one not in left_out and (called is None or one in called)),
+            None if scope.branch is None else self.words["branch"].find(scope.branch),
+            None if scope.event is None else self.words["event"].find(scope.event),
+            scope.pull_requests,
+        )
+
+
+_KEPT: WeakKeyDictionary[Database, Columns] = WeakKeyDictionary()
+
+
+def over(
+    db: Database,
+    part: str,
+    scope: Scope,
+    function: Callable[Concatenate[Rows, P], T],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    """Return what a pure function makes of the scope's rows, in a native thread: the hub goes on meanwhile."""
+    columns = _KEPT.setdefault(db, Columns())
+    end = END if scope.created_to is None else scope.created_to
+    blocks = columns.blocks(db, part, scope.created_from or 0, end)
+    wanted = columns.filter(db, scope)
+    return aside(lambda: function(chosen(part, blocks, wanted, columns.words), *args, **kwargs))
+
+
+def _ids(db: Database, query: sa.Select[Any]) -> set[int]:
+    return {row[0] for row in db.heavy(query)}
+
+
+def _stored(bodies: Iterable[bytes], words: Mapping[str, Words]) -> list[Arrays]:
+    return [_adopted(from_bytes(body), words) for body in bodies]
+
+
+def _made(part: str, rows: Sequence[tuple[Any, ...]], words: Mapping[str, Words]) -> Arrays:
+    return _adopted(make(part, rows), words)
+
+
+def _adopted(page: Page, words: Mapping[str, Words]) -> Arrays:
+    """Return the page's arrays, with codes that are the same on all days."""
+    codes = {name: np.array([words[name].code(one) for one in own], "i4") for name, own in page.words.items()}
+    return {name: codes[name][array] if name in codes else array for name, array in page.arrays.items()}
+
+
+def _join(days: Mapping[int, tuple[Version, Arrays]]) -> _Block:
+    pages = [arrays for _, arrays in days.values()]
+    arrays = {name: np.concatenate([page[name] for page in pages]) for name in pages[0]} if pages else {}
+    views: dict[int, tuple[Version, Arrays]] = {}
+    ends = dict.fromkeys(arrays, 0)
+    heads = 0
+    for day, (version, page) in days.items():
+        begins = dict(ends)
+        ends = {name: begin + len(page[name]) for name, begin in begins.items()}
+        if "head" in page:
+            own = arrays["head"][begins["head"] : ends["head"]]
+            own += heads - (int(page["head"][0]) if len(page["head"]) else 0)
+            heads += len(page["id"])
+        views[day] = (version, {name: arrays[name][begins[name] : ends[name]] for name in arrays})
+    return _Block(views, arrays)

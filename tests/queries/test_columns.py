@@ -1,0 +1,245 @@
+"""The pages: whatever is stored, kept in memory, touched or neither, an answer is what the rows say."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from pipemon.queries import analytics, comparison, cost, flaky, pages, queue, tables
+from pipemon.queries import failures as reasons
+from pipemon.queries.columns import _KEPT, Columns
+from pipemon.queries.pages import PARTS
+from pipemon.queries.sealer import Sealer, rebuild
+from pipemon.queries.window import Window
+from pipemon.store import days as store
+from pipemon.store.days import DAY
+from pipemon.store.engine import Database
+from pipemon.store.schema import jobs, runs
+from pipemon.store.schema_rollups import days
+from pipemon.store.schema_rollups import pages as stored
+from tests.builders import T0
+from tests.queries.conftest import NOW, everything
+from tests.queries.test_analytics import make
+from tests.rows import a_failure, a_job, a_repository, a_run, change
+from tests.store.test_incidents import history
+
+EXCLUDED = ("exclu*",)
+ASKED: tuple[Callable[[Database, Window], Any], ...] = (
+    analytics.overview,
+    analytics.trends,
+    analytics.recovery,
+    tables.failures,
+    tables.performance,
+    comparison.comparison,
+    flaky.flakiness,
+    queue.queues,
+    reasons.signatures,
+    lambda db, window: cost.cost(db, window, {"ubuntu-*": 0.006}),
+)
+LATER = T0 + 60 * DAY
+SOME = sa.select(runs.c.id, runs.c.created_at).order_by(runs.c.id)
+
+
+def far(db: Database, seed: int) -> None:
+    """Store a random world, and move its runs so that it lasts a hundred days."""
+    world, _, done = make(db, seed)
+    moved = runs.update().values(created_at=T0 - (T0 - runs.c.created_at) * 33 - runs.c.id % 9)
+    change(db, moved, jobs.update().values(conclusion="failure").where(jobs.c.id % 5 == 0))
+    by_id = {run["id"]: run for run in world.rows}
+    for job in done[:40]:
+        if job["conclusion"] == "failure":
+            a_failure(db, by_id[job["run_id"]], job, signature=random.Random(job["id"]).choice(["a" * 16, "b" * 16]))
+
+
+def seal_all(db: Database) -> int:
+    sealer, done = Sealer(db, lambda: LATER), 0
+    while found := sealer.step():
+        done += found
+    return done
+
+
+def forget_memory(db: Database) -> None:
+    """As a new process: nothing is kept."""
+    _KEPT.pop(db, None)
+
+
+def windows(db: Database, rng: random.Random) -> list[Window]:
+    found = []
+    spans: list[tuple[int, dict[str, Any]]] = [(101, {}), (60, {"branch": "main"}), (1, {}), (9, {"event": "push"})]
+    spans += [(rng.randrange(1, 90), {"pull_requests": False}), (100, {"workflow": "CI"}), (100, {"branch": "no"})]
+    for length, filters in spans:
+        end = T0 - rng.randrange(2 * DAY)
+        scope = everything(db, created_from=end - length * DAY, created_to=end, exclude_workflows=EXCLUDED, **filters)
+        found.append(Window(scope, length, NOW.__class__(end, "fresh", 0)))
+    return found
+
+
+def told(db: Database, asked: list[Window]) -> list[Any]:
+    return [ask(db, window) for window in asked for ask in ASKED]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_answers_are_the_same_from_rows_from_memory_and_from_stored_pages(database: Database, seed: int) -> None:
+    far(database, seed)
+    asked = windows(database, random.Random(seed))
+    from_rows = told(database, asked)
+    assert told(database, asked) == from_rows  # from memory
+    assert seal_all(database) > 30
+    forget_memory(database)
+    assert told(database, asked) == from_rows  # from pages
+    assert seal_all(database) == 0
+
+
+def test_stored_pages_are_read_in_place_of_the_rows(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    far(database, 1)
+    asked = windows(database, random.Random(1))
+    seal_all(database)
+    expected = told(database, asked)
+    forget_memory(database)
+
+    def no_rows(part: str, rows: object) -> None:
+        raise AssertionError("the rows were read")
+
+    monkeypatch.setattr("pipemon.queries.columns.make", no_rows)
+    assert told(database, asked) == expected
+
+
+def test_a_change_is_seen_at_once_and_its_day_is_sealed_anew(database: Database) -> None:
+    far(database, 1)
+    asked = windows(database, random.Random(1))[:2]
+    seal_all(database)
+    told(database, asked)
+    rng = random.Random(9)
+    for _ in range(3):
+        with database.read() as conn:
+            shown = (runs.c.repository_id < 3, runs.c.workflow_id < 10, runs.c.deleted_at.is_(None))
+            ended = (runs.c.status == "completed", runs.c.created_at < T0 - 3 * DAY)
+            some = rng.sample(conn.execute(SOME.where(*shown, *ended)).all(), 4)
+        ids = [run_id for run_id, _ in some]
+        before = told(database, asked)
+
+        def work(conn: sa.Connection, some: list[Any] = some, ids: list[int] = ids) -> None:
+            conn.execute(sa.update(runs).where(runs.c.id.in_(ids[:2])).values(conclusion="timed_out", author="Zoe"))
+            conn.execute(sa.update(runs).where(runs.c.id.in_(ids[2:])).values(deleted_at=T0))
+            conn.execute(sa.update(jobs).where(jobs.c.run_id.in_(ids)).values(conclusion="failure"))
+            store.touch(conn, [at for _, at in some])
+
+        database.transact(work)
+        now = told(database, asked)
+        assert now != before
+        forget_memory(database)
+        database.transact(store.forget)
+        assert told(database, asked) == now
+        assert seal_all(database) > 0
+        forget_memory(database)
+        assert told(database, asked) == now
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_a_batch_changes_is_seen(database: Database, seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(3):
+        history(database, rng)  # through ingest.apply
+        scope = everything(database, created_from=T0 - 3 * DAY, created_to=T0 + 3 * DAY, exclude_workflows=EXCLUDED)
+        asked = [Window(scope, 6, NOW.__class__(T0 + 3 * DAY, "fresh", 0))]
+        answer = told(database, asked)
+        forget_memory(database)
+        database.transact(store.forget)
+        assert told(database, asked) == answer
+        seal_all(database)
+        assert told(database, asked) == answer
+
+
+def test_a_day_that_changes_while_it_is_sealed_is_not_sealed(database: Database) -> None:
+    far(database, 1)
+    sealer = Sealer(database, lambda: LATER)
+    rows = sealer._rows
+
+    def late(part: str, day: int) -> Any:
+        found = rows(part, day)
+        database.transact(lambda conn: store.touch(conn, [day * DAY]))
+        return found
+
+    sealer._rows = late  # type: ignore[method-assign]
+    assert sealer.step() == 0
+    with database.read() as conn:
+        assert conn.execute(sa.select(sa.func.count()).select_from(stored)).scalar_one() == 0
+
+
+def test_a_page_of_another_format_is_not_read(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    far(database, 1)
+    asked = windows(database, random.Random(1))[:1]
+    expected = told(database, asked)
+    seal_all(database)
+    change_body = sa.update(stored).values(body=b"not a page of this release")
+    database.transact(lambda conn: conn.execute(change_body))
+    database.transact(lambda conn: conn.execute(sa.update(days).values(format=pages.FORMAT + 1)))
+    forget_memory(database)
+    assert told(database, asked) == expected
+    assert seal_all(database) > 30
+
+
+def test_a_run_that_is_superseded_from_the_next_day_is_seen(database: Database) -> None:
+    a_repository(database)
+    late = T0 // DAY * DAY - 60
+    run = a_run(database, created_at=late, conclusion="cancelled", completed_at=late + 300, run_number=1)
+    a_job(database, run, conclusion="cancelled")
+    scope = everything(database, created_from=T0 - 10 * DAY, created_to=T0)
+    window = Window(scope, 10, NOW)
+    assert cost.cost(database, window, {}).bill.parts.keys() == {"cancelled"}
+    seal_all(database)
+    a_run(database, created_at=late + 120, run_number=2)
+    assert cost.cost(database, window, {}).bill.parts.keys() == {"superseded"}
+    assert seal_all(database) >= 1
+    forget_memory(database)
+    assert cost.cost(database, window, {}).bill.parts.keys() == {"superseded"}
+
+
+def test_memory_has_a_cap(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    far(database, 1)
+    asked = windows(database, random.Random(1))
+    expected = told(database, asked)
+    monkeypatch.setattr("pipemon.queries.columns.MOST_BYTES", 1)
+    assert told(database, asked) == expected
+    last = asked[2].scope
+    assert last.created_to is not None
+    columns = _KEPT[database]
+    columns.blocks(database, "runs", last.created_to - 60, last.created_to)
+    assert len(columns._blocks["runs"]) == 1
+
+
+def test_a_page_is_what_it_was_when_it_is_read_back(database: Database) -> None:
+    far(database, 2)
+    with database.read() as conn:
+        day = conn.execute(sa.select(runs.c.created_at // DAY).limit(1)).scalar_one()
+    for part in PARTS:
+        page = pages.make(part, database.heavy(PARTS[part].select(day)))
+        again = pages.from_bytes(pages.to_bytes(page))
+        assert again.words == page.words
+        assert {name: one.tolist() for name, one in again.arrays.items()} == {
+            name: one.tolist() for name, one in page.arrays.items()
+        }
+        assert len(page.arrays) == len(PARTS[part].columns) + 2 * bool(PARTS[part].heads)
+
+
+def test_rebuild_marks_days_that_have_no_mark(database: Database) -> None:
+    far(database, 1)
+    asked = windows(database, random.Random(1))[:1]
+    expected = told(database, asked)
+    database.transact(lambda conn: conn.execute(sa.delete(days)))
+    forget_memory(database)
+    assert told(database, asked) != expected
+    assert "pages of" in rebuild(database, lambda: LATER)
+    assert told(database, asked) == expected
+
+
+def test_words_that_are_new_do_not_move_the_old_ones() -> None:
+    columns = Columns()
+    words = columns.words["branch"]
+    first = [words.code(name) for name in ("main", None, "topic")]
+    words.code("new")
+    assert [words.code(name) for name in ("main", None, "topic")] == first == [0, 1, 2]
+    assert words.find("nowhere") == -1
+    assert columns.words["first"] is columns.words["conclusion"]
