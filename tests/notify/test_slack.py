@@ -89,6 +89,10 @@ def test_a_message_is_read_in_ten_seconds() -> None:
         (302, "", None, "retry", None, False),
         (429, "rate_limited", "17", "retry", 17.0, False),
         (429, "", None, "retry", 30.0, False),
+        (429, "", "²", "retry", 30.0, False),
+        (429, "", "-5", "retry", 30.0, False),
+        (429, "", "Wed, 21 Oct 2026 07:28:00 GMT", "retry", 30.0, False),
+        (429, "", "9" * 5000, "retry", 3600.0, False),
         (500, "rollup_error", None, "retry", None, False),
         (503, "", None, "retry", None, False),
         (400, "invalid_blocks", None, "refused", None, True),
@@ -97,6 +101,8 @@ def test_a_message_is_read_in_ten_seconds() -> None:
         (404, "no_service", None, "gone", None, False),
         (404, "channel_not_found", None, "gone", None, False),
         (410, "channel_is_archived", None, "gone", None, False),
+        (403, "<html>proxy says no", None, "retry", None, False),
+        (404, "", None, "retry", None, False),
     ],
 )
 def test_D4_D6_D7_D8_what_slack_s_answers_mean(
