@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from flask import request
+from sqlalchemy import Connection
 
 from pipemon.api.arguments import Blueprint
 from pipemon.api.auth import scope
@@ -15,7 +16,7 @@ from pipemon.api.schemas import rules as rule_shapes
 from pipemon.api.services import services
 from pipemon.notify import dispatch, outbox
 from pipemon.queries import notifications as queries
-from pipemon.store import rules
+from pipemon.store import backlog, rules
 from pipemon.store.rules import StoredRule
 
 bp = Blueprint("notifications", __name__, url_prefix="/api/v1/notifications", description="Who is told what")
@@ -69,7 +70,15 @@ def change_rule(wanted: dict[str, Any], rule_id: int) -> tuple[StoredRule, dict[
         before = rules.get_rule(conn, rule_id) or refuse(404, "There is no such rule.")
     if request.headers.get("If-Match") not in (None, "*", f'"{before.version}"'):
         refuse(412, "The rule was changed since.")
-    changed = own.db.transact(lambda conn: rules.change_rule(conn, before, changes, int(own.clock())))
+    now, interval = own.clock(), _settings()["group_interval_seconds"]
+
+    def work(conn: Connection) -> StoredRule | None:
+        changed = rules.change_rule(conn, before, changes, int(now))
+        if changed is not None and changed.quiet_hours != before.quiet_hours:
+            backlog.release(conn, rule_id, now, now + interval)
+        return changed
+
+    changed = own.db.transact(work)
     if changed is None:
         refuse(409, "The rule was changed by somebody else at the same moment.")
     return changed, {"ETag": f'"{changed.version}"'}
