@@ -104,7 +104,7 @@ class Dispatch:
         for rule, name in index.matching(fact) + closing:
             # What an outage has hidden is told as what it is, whatever name a rule asked for.
             told = row.type if row.type == "build_still_failing" else name
-            said = message.of_event(told, data, row.occurred_at, fact.failures)
+            said = message.of_event(told, data, row.occurred_at, fact.failures, fact.red_at)
             # By the login: a commit's author is a name that anybody may choose. Nobody made what a clock started.
             if name in ANSWERED_FOR and data.get("actor") and data.get("event") != "schedule":
                 said = replace(said, people=(str(data["actor"]),))

@@ -105,6 +105,7 @@ def fact_of(
         p95_seconds=p95,
         line=_line(build),
         red_since=build.red_since if build else None,
+        red_at=build.red_at if build else None,
     )
 
 

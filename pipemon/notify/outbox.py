@@ -76,7 +76,11 @@ class Outbox:
             finally:
                 self._busy.discard(channel.name)
 
-        self._start(work)
+        try:
+            self._start(work)
+        except RuntimeError:  # no thread is to be had: its lease will end
+            self._busy.discard(channel.name)
+            raise
         return True
 
     def _know(self, conn: Connection) -> None:
@@ -164,7 +168,8 @@ class Outbox:
         if len(rows) < MANY:
             return
         count = sum(row.represents for row in rows)
-        said = digest([row.text for row in rows], count)
+        waited = [(None if row.kind == "single" else row.group_key, Message.from_json(row.message)) for row in rows]
+        said = digest(waited, count)
         key = f"digest:{channel}:{rows[0].id}-{rows[-1].id}"
         recipient = self._channels[channel].recipient
         intent = Intent(

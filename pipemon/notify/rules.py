@@ -70,6 +70,7 @@ class Fact:
     p95_seconds: float | None = None  # of its workflow's builds before it
     line: str = ""  # whose branch it is, where that is no branch of the repository itself
     red_since: tuple[int, int] | None = None  # the run number and attempt with which the failures in a row begin
+    red_at: int | None = None  # when that one ended
 
 
 Place = tuple[str, str]  # a condition's type, and what its value must begin with

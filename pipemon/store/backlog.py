@@ -26,7 +26,7 @@ def list_old(conn: Connection, channel: str, before: float, now: float) -> Seque
     table = notifications.c
     waits = sa.text("notifications.state IN ('pending', 'retry', 'leased')")
     free = sa.or_(table.state != "leased", table.leased_until < now)
-    columns = (table.id, table.text, table.represents, table.possible_duplicate, table.state)
+    columns = (table.id, table.kind, table.message, table.represents, table.possible_duplicate, table.state)
     asked = (table.rule_id, table.event_id, table.group_key)
     tried = (table.created_at < before) & (table.due_at <= now + LONGEST_RETRY_SECONDS) & (table.tries > 0)
     query = sa.select(*columns, *asked).where(waits, free, table.channel == channel, table.kind != "digest")

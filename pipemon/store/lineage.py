@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -36,6 +36,7 @@ class Build:
     has_deployments: bool = False  # its repository tells GitHub of its deployments
     head_repository: str | None = None
     red_since: "Place | None" = None  # where the failures in a row begin; None where there are none, or too many
+    red_at: int | None = None  # when the first of them ended
 
 
 def build(conn: Connection, run_id: int, attempt: int) -> Build | None:
@@ -51,14 +52,16 @@ def build(conn: Connection, run_id: int, attempt: int) -> Build | None:
         (row.current_name or row.watched_name).lower(),
     }
     before = _decisive_before(conn, row, attempt)
-    reds = next((index for index, (conclusion, _) in enumerate(before) if conclusion == "success"), len(before))
+    reds = next((index for index, one in enumerate(before) if one.conclusion == "success"), len(before))
     failed = row.conclusion in FAILED
-    in_a_row = [*([(row.run_number, attempt)] if failed else []), *(place for _, place in before[:reds])]
+    own_end = _End(row.conclusion, (row.run_number, attempt), row.completed_at or row.updated_at)
+    first = before[reds - 1] if reds else own_end if failed else None
+    first = first if reds < LONGEST_STREAK else None
     author = row.actor or row.author
     return Build(
         row.repository_id, row.default_branch, own, pull_request, author, row.duration_seconds, row.run_number,
         reds + failed, reds > 0, has_own(conn, row.repository_id), row.head_repository,
-        in_a_row[-1] if in_a_row and reds < LONGEST_STREAK else None,
+        first and first.place, first and first.ended_at,
     )  # fmt: skip
 
 
@@ -87,8 +90,14 @@ def place_of(conn: Connection, event_id: int | None) -> Place | None:
     return None if row is None else (row.run_number, row.run_attempt or 1)
 
 
-def _decisive_before(conn: Connection, row: Any, attempt: int) -> list[tuple[str, Place]]:
-    """Return the decisive conclusions before this attempt of its workflow and branch, newest first, with places."""
+class _End(NamedTuple):
+    conclusion: str
+    place: Place
+    ended_at: int
+
+
+def _decisive_before(conn: Connection, row: Any, attempt: int) -> list[_End]:
+    """Return the decisive ends before this attempt of its workflow and branch, newest first."""
     is_pull_request = sa.func.coalesce(runs.c.event, "").startswith("pull_request")
     same = [
         runs.c.workflow_id == row.workflow_id,
@@ -99,11 +108,12 @@ def _decisive_before(conn: Connection, row: Any, attempt: int) -> list[tuple[str
         runs.c.conclusion.in_(DECISIVE),
         runs.c.deleted_at.is_(None),
     ]
-    query = sa.select(runs.c.conclusion, runs.c.run_number, runs.c.run_attempt).where(*same)
-    earlier = sa.select(attempts.c.conclusion, attempts.c.run_attempt).where(
+    ended = (sa.func.coalesce(table.c.completed_at, table.c.updated_at).label("ended_at") for table in (runs, attempts))
+    query = sa.select(runs.c.conclusion, runs.c.run_number, runs.c.run_attempt, next(ended)).where(*same)
+    earlier = sa.select(attempts.c.conclusion, attempts.c.run_attempt, next(ended)).where(
         attempts.c.run_id == row.id, attempts.c.run_attempt < attempt, attempts.c.conclusion.in_(DECISIVE)
     )
     own = conn.execute(earlier.order_by(attempts.c.run_attempt.desc()))
-    found = [(one.conclusion, (row.run_number, one.run_attempt)) for one in own]
+    found = [_End(one.conclusion, (row.run_number, one.run_attempt), one.ended_at) for one in own]
     others = conn.execute(query.order_by(runs.c.run_number.desc()).limit(LONGEST_STREAK))
-    return found + [(one.conclusion, (one.run_number, one.run_attempt)) for one in others]
+    return found + [_End(one.conclusion, (one.run_number, one.run_attempt), one.ended_at) for one in others]

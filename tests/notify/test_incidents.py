@@ -1,5 +1,6 @@
 """Which messages are of one incident, and in which order they come."""
 
+import json
 from typing import Any
 
 import sqlalchemy as sa
@@ -8,7 +9,7 @@ from pipemon.notify.dispatch import GROUP_SECONDS
 from pipemon.store import lineage
 from pipemon.store.schema_notifications import notifications
 from tests.notify.inbox import Inbox
-from tests.notify.world import SHOP, World, titles
+from tests.notify.world import NOW, SHOP, World, titles
 
 RED, GREEN = "🔴 CI failed on main", "🟢 CI is repaired on main"
 
@@ -136,3 +137,36 @@ def test_a_fork_s_branch_is_no_branch_of_a_rule_s(world: World, inbox: Inbox) ->
     world.end("failure", event="pull_request")
     world.settle(5)
     assert len(inbox.posts) == 1
+
+
+def test_a_repair_says_for_how_long_it_was_red_and_a_further_failure_since_when(world: World, inbox: Inbox) -> None:
+    world.end("failure")
+    world.settle(5)
+    world.end("failure")
+    world.settle(1000)
+    assert "*Red since*\\n2025-10-09 08:53:20 UTC" in json.dumps(inbox.posts[1])
+    world.end("success")
+    world.settle(5)
+    assert "*Was red for*\\n16 min 45 s" in json.dumps(inbox.posts[2])
+    assert "Red since" not in json.dumps(inbox.posts[0]) + json.dumps(inbox.posts[2])
+
+
+def test_D10_a_digest_says_what_still_is_red(world: World, inbox: Inbox) -> None:
+    """The last word of each branch, red ones first; what it has no room for is in the history."""
+    world.settle(1)
+    inbox.script = lambda number, body: (503, "no", {}) if world.now < NOW + 7000 else (200, "ok", {})
+    world.change_rule({"conditions": []})
+    for number in range(12):
+        world.end("failure", branch=f"b{number}")
+        if number < 3:
+            world.end("success", branch=f"b{number}")
+    world.settle(20)
+    world.now = NOW + 8000.0
+    before = len(inbox.posts)
+    world.settle(5)
+    (post,) = inbox.posts[before:]
+    assert post["blocks"][0]["text"]["text"] == "🟠 15 messages waited while this channel could not be reached"
+    fields = [field["text"] for block in post["blocks"] for field in block.get("fields", ())]
+    told = [f"CI failed on b{number} ({SHOP})" for number in range(3, 12)]
+    assert [field.split("\n")[1] for field in fields] == [*told, "3 others are in the history of notifications"]
+    assert fields[0].startswith("*🔴 2025-10-09 08:53:21 UTC*")

@@ -69,7 +69,7 @@ def test_a_message_is_read_in_ten_seconds() -> None:
     """What broke, where, who, since when, and the link."""
     said = message.of_event("build_still_failing", DATA, 1_760_000_000, failures=3)
     assert plain_text(said).splitlines() == [
-        "🔴 CI still fails on main CI still fails on main (octo/shop)",
+        "🔴 CI still fails on main (octo/shop)",
         "Repository: octo/shop",
         "Commit: 0123456 Mend the door",
         "By: ada",

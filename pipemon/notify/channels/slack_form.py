@@ -46,9 +46,9 @@ def code(text: str) -> str:
 
 def plain_text(message: Message, people: People = NOBODY) -> str:
     """Return the message in plain text: for notifications on a phone, and where blocks are not taken."""
-    lines = [
-        f"{shown(message.heading, 300)} {shown(message.text, 1000) if message.text != message.title else ''}".strip()
-    ]
+    # A phone shows the beginning: the title is not said twice.
+    more = message.text.removeprefix(message.title)
+    lines = [f"{shown(message.heading, 300)} {shown(more, 1000)}".strip()]
     lines += [f"Error: {shown(message.error, 300)}"] if message.error else []
     lines += [f"{word}: {shown(what, 300)}" for word, what in message.facts if what]
     lines += [mentioned] if (mentioned := mentions(message, people)) else []
