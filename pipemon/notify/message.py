@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from pipemon.domain.times import format_time
 from pipemon.store.failures import Why
@@ -41,6 +42,15 @@ class Message:
     def heading(self) -> str:
         """The title as it is shown: with its mark, and with the word of a possible repeat."""
         return f"{REPEAT if self.possible_duplicate else ''}{MARKS[self.severity]} {self.title}"[:LONGEST_TITLE]
+
+    @property
+    def way(self) -> str:
+        """What its link says: where it leads to. Who deploys chooses the address of a deployment."""
+        try:
+            host = urlsplit(self.url or "").hostname or ""
+        except ValueError:
+            host = ""
+        return "Open on GitHub" if host == "github.com" else f"Open on {host}".removesuffix(" on ")
 
     def to_json(self) -> str:
         """Return it as the database keeps it."""

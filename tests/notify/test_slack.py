@@ -58,6 +58,24 @@ def test_N8_a_hostile_address_stays_one_address() -> None:
     assert link("https://github.com/a|b>c<d e", "Open") == "<https://github.com/a%7Cb%3Ec%3Cd%20e|Open>"
 
 
+@pytest.mark.parametrize(
+    ("url", "way"),
+    [
+        ("https://github.com/octo/shop/actions/runs/1", "Open on GitHub"),
+        ("https://github.example.org/octo/shop", "Open on github.example.org"),
+        ("https://github.com.evil.example/x", "Open on github.com.evil.example"),
+        ("https://github.com@evil.example/x", "Open on evil.example"),
+        ("https://evil.example<!here>/x", "Open on evil.example&lt;!here&gt;"),
+        ("https://[", "Open"),
+    ],
+)
+def test_N8_a_link_says_where_it_leads_to(url: str, way: str) -> None:
+    """A deployment's address is chosen by who deploys."""
+    told = payload(Message("t", "x", url=url))
+    assert told["blocks"][-1]["elements"][0]["text"].endswith(f"|{way}>")
+    assert told["text"].endswith(f"|{way}>")
+
+
 def test_a_cut_never_leaves_half_an_escape() -> None:
     for length in range(5, 30):
         cut = shown("<&>" * 20, length)
@@ -76,7 +94,7 @@ def test_a_message_is_read_in_ten_seconds() -> None:
         "Failures in a row: 3",
         "Took: 3 min 5 s",
         "At: 2025-10-09 08:53:20 UTC",
-        "<https://github.com/octo/shop/actions/runs/1|Open>",
+        "<https://github.com/octo/shop/actions/runs/1|Open on GitHub>",
     ]
 
 

@@ -16,6 +16,7 @@ LONGEST_HEADER = 150
 LONGEST_FIELD = 1900
 LONGEST_TEXT = 3000
 LONGEST_ERROR = 500
+LONGEST_WAY = 100
 # Their ids in Slack, by their login on GitHub in small letters.
 People = Mapping[str, str]
 NOBODY: People = MappingProxyType({})
@@ -53,7 +54,7 @@ def plain_text(message: Message, people: People = NOBODY) -> str:
     lines += [f"{word}: {shown(what, 300)}" for word, what in message.facts if what]
     lines += [mentioned] if (mentioned := mentions(message, people)) else []
     if message.url:
-        lines.append(link(message.url, "Open"))
+        lines.append(link(message.url, shown(message.way, LONGEST_WAY)))
     return "\n".join(lines)[:LONGEST_TEXT]
 
 
@@ -85,7 +86,7 @@ def payload(message: Message, people: People = NOBODY) -> dict[str, Any]:
     ]
     for start in range(0, len(fields), 10):
         blocks.append(SectionBlock(fields=fields[start : start + 10]))
-    last = [link(message.url, "Open on GitHub")] if message.url else []
+    last = [link(message.url, shown(message.way, LONGEST_WAY))] if message.url else []
     last += [mentioned] if (mentioned := mentions(message, people)) else []
     if last:
         blocks.append(ContextBlock(elements=[MarkdownTextObject(text=text) for text in last]))
