@@ -83,6 +83,15 @@ def test_a_cut_never_leaves_half_an_escape() -> None:
         assert re.fullmatch(r"(&(amp|lt|gt);)*…?", cut), cut
 
 
+def test_a_text_that_is_too_long_keeps_its_link_and_mentions_whole() -> None:
+    facts = tuple((f"Fact {number}", "<&>" * 200) for number in range(30))
+    said = Message("t", "x" * 2000, facts=facts, url="https://github.com/octo/shop", people=("ada",))
+    lines = plain_text(said, {"ada": "U024BE7LH"}).splitlines()
+    assert lines[-2:] == ["<@U024BE7LH>", "<https://github.com/octo/shop|Open on GitHub>"]
+    assert 3 < len(lines) < 30
+    assert len("\n".join(lines)) <= 3000
+
+
 def test_a_message_is_read_in_ten_seconds() -> None:
     """What broke, where, who, since when, and the link."""
     said = message.of_event("build_still_failing", DATA, 1_760_000_000, failures=3)

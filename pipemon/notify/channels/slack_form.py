@@ -52,10 +52,12 @@ def plain_text(message: Message, people: People = NOBODY) -> str:
     lines = [f"{shown(message.heading, 300)} {shown(more, 1000)}".strip()]
     lines += [f"Error: {shown(message.error, 300)}"] if message.error else []
     lines += [f"{word}: {shown(what, 300)}" for word, what in message.facts if what]
-    lines += [mentioned] if (mentioned := mentions(message, people)) else []
-    if message.url:
-        lines.append(link(message.url, shown(message.way, LONGEST_WAY)))
-    return "\n".join(lines)[:LONGEST_TEXT]
+    last = [mentioned] if (mentioned := mentions(message, people)) else []
+    last += [link(message.url, shown(message.way, LONGEST_WAY))] if message.url else []
+    # Not through the middle of a link: what is too long loses its last facts.
+    while len(lines) > 1 and len("\n".join(lines + last)) > LONGEST_TEXT:
+        lines.pop()
+    return "\n".join(lines + last)
 
 
 def mentions(message: Message, people: People) -> str:
