@@ -38,7 +38,7 @@ from pipemon.queries.sealer import Sealer
 from pipemon.reaching import channels_of
 from pipemon.store import repositories, state
 from pipemon.store.engine import Database
-from pipemon.telling import Telling
+from pipemon.telling import FORGET_SECONDS, Telling
 
 # Above this, one process would be too slow to tell all of them at once.
 MOST_CLIENTS = 20_000
@@ -61,12 +61,16 @@ def create_app(settings: Settings) -> Flask:
     outbound = Outbound(Allowed.of(settings.outbound_allow))
     logs = Logs(github.transport)
     deploys = Deploys(settings.deployment_workflows, settings.deployment_branches)
-    telling = Telling(db, channels_of(settings, outbound), github.time, settings.notify_max_age_minutes * 60, deploys)
+    telling = Telling(
+        db, channels_of(settings, outbound), github.time, settings.notify_max_age_minutes * 60, deploys,
+        history_days=settings.event_retention_days, open_days=settings.retention_days,
+    )  # fmt: skip
     db.committed = _all(feed.wake, telling.ring)
     recipients = {name: channel.recipient for name, channel in telling.channels.items()}
     digest = chore_of(settings, db, snapshots.current, recipients, github.time)
     sealer = Sealer(db, github.time)
     chores = [Chore("settle_actions", performer.settle_left, 5), digest, Chore("seal_days", sealer.step, 2)]
+    chores.append(Chore("forget", telling.forget, FORGET_SECONDS))
     if settings.heartbeat_url is not None:
         chores.append(heartbeat.chore_of(settings.heartbeat_url, outbound, lambda: telling.trouble()))
     background = Background(
@@ -78,7 +82,7 @@ def create_app(settings: Settings) -> Flask:
         followers=(feed.run, lambda: run_hub(hub)),
         farewell=lambda: hub.close_all(RESTART, "restart: reconnect and resume"),
     )
-    health = make_health(db, github, background, telling.channels)
+    health = make_health(db, github, background, telling.channels, telling.age_seconds)
     telling.trouble = lambda: trouble_in(health())
     services = Services(
         settings=settings,

@@ -11,11 +11,18 @@ from pipemon.store import deployments, notifications, repositories
 from pipemon.store.engine import Database
 from pipemon.store.engine import DatabaseError as StoreError
 
+# A round takes seconds.
+STILL_SECONDS = 120
+
 
 def make_health(
-    db: Database, github: GitHub, background: Background, channels: Mapping[str, Channel]
+    db: Database,
+    github: GitHub,
+    background: Background,
+    channels: Mapping[str, Channel],
+    told_age_seconds: Callable[[], float | None] = lambda: None,
 ) -> Callable[[], dict[str, dict[str, str | None]]]:
-    """Return the function that says, per part, how it is and why."""
+    """Return the function that says, per part, how it is and why. `told_age_seconds`: since people were told last."""
 
     def health() -> dict[str, dict[str, str | None]]:
         try:
@@ -27,7 +34,7 @@ def make_health(
         return {
             "database": {"state": "healthy", "cause": None},
             "github": _github_health(github, watched, closed),
-            "scheduler": _scheduler_health(background),
+            "scheduler": _scheduler_health(background, told_age_seconds()),
             "slack": _slack_health(known, channels),
         }
 
@@ -70,10 +77,12 @@ def _github_health(
     return {"state": "degraded", "cause": f"{len(failing)} of {len(watched)} repositories not read; {name}: {error}"}
 
 
-def _scheduler_health(background: Background) -> dict[str, str | None]:
+def _scheduler_health(background: Background, told_age: float | None) -> dict[str, str | None]:
     age = background.tick_age_seconds()
     if age is None:
         return {"state": "healthy", "cause": None if background.leads else "another process reads GitHub"}
-    if age > 120:
+    if age > STILL_SECONDS:
         return {"state": "degraded", "cause": f"the last round of reading ended {round(age)} s ago"}
+    if background.leads and told_age is not None and told_age > STILL_SECONDS:
+        return {"state": "degraded", "cause": f"nobody is told anything: the last round ended {round(told_age)} s ago"}
     return {"state": "healthy", "cause": None}

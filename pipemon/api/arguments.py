@@ -1,6 +1,7 @@
 """How a request's parameters are read, and which routes they reach: the strict side of the door."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeAlias, cast
 
@@ -38,9 +39,23 @@ class Parser(FlaskParser):
         """Return the body's JSON; none is an empty object. Absurd numbers and depths raise errors of their own."""
         body = req.get_data(cache=True)
         try:
-            return json.loads(body, parse_constant=_no_constant) if body else {}
+            found = json.loads(body, parse_constant=_no_constant) if body else {}
         except (ValueError, RecursionError):
             refuse(400, "The body is not valid JSON.")
+        wrong = [name for name in found if not _is_storable([name, found[name]])] if isinstance(found, dict) else []
+        if wrong:
+            why = "Has half of a character, or a NUL, which can't be stored."
+            refuse(422, "A text can't be stored.", {name.encode(errors="replace").decode(): [why] for name in wrong})
+        return found
+
+
+def _is_storable(value: Any) -> bool:
+    """Whether all texts in it are such as databases take; the JSON is not nested deeply."""
+    if isinstance(value, dict):
+        return all(_is_storable(part) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return all(_is_storable(part) for part in value)
+    return not isinstance(value, str) or re.search("[\x00\ud800-\udfff]", value) is None
 
 
 def _no_constant(word: str) -> NoReturn:

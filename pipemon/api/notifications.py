@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from flask import request
+from sqlalchemy import Connection
 
 from pipemon.api.arguments import Blueprint
 from pipemon.api.auth import scope
@@ -15,12 +16,14 @@ from pipemon.api.schemas import rules as rule_shapes
 from pipemon.api.services import services
 from pipemon.notify import dispatch, outbox
 from pipemon.queries import notifications as queries
-from pipemon.store import rules
+from pipemon.store import backlog, rules
 from pipemon.store.rules import StoredRule
 
 bp = Blueprint("notifications", __name__, url_prefix="/api/v1/notifications", description="Who is told what")
 
 NO_STORE = {"Cache-Control": "no-store"}
+NO_MUTE = dict.fromkeys(("repository", "workflow", "branch", "reason"))
+MOST_RULES = 10_000
 DEFAULTS: Mapping[str, Any] = {
     "default_channels": ["slack"],
     "rate_limit_per_hour": 0,
@@ -43,11 +46,18 @@ def list_rules() -> tuple[list[StoredRule], dict[str, str]]:
 @scope("admin")
 @bp.takes_body(rule_shapes.NewRule)
 @bp.returns(rule_shapes.Rule, 201, description="The rule, with its id.")
+@bp.also(409, description="There are as many rules as there may be.")
 def add_rule(wanted: dict[str, Any]) -> tuple[StoredRule, int, dict[str, str]]:
     """Add a rule."""
     check_channels(wanted["channels"])
     own = services()
-    made = own.db.transact(lambda conn: rules.add_rule(conn, wanted, int(own.clock())))
+
+    def work(conn: Connection) -> StoredRule:
+        if len(rules.list_rules(conn)) >= MOST_RULES:
+            refuse(409, f"There are {MOST_RULES} rules, which is the most.")
+        return rules.add_rule(conn, wanted, int(own.clock()))
+
+    made = own.db.transact(work)
     return made, 201, {"Location": f"/api/v1/notifications/rules/{made.id}"}
 
 
@@ -69,7 +79,15 @@ def change_rule(wanted: dict[str, Any], rule_id: int) -> tuple[StoredRule, dict[
         before = rules.get_rule(conn, rule_id) or refuse(404, "There is no such rule.")
     if request.headers.get("If-Match") not in (None, "*", f'"{before.version}"'):
         refuse(412, "The rule was changed since.")
-    changed = own.db.transact(lambda conn: rules.change_rule(conn, before, changes, int(own.clock())))
+    now, interval = own.clock(), _settings()["group_interval_seconds"]
+
+    def work(conn: Connection) -> StoredRule | None:
+        changed = rules.change_rule(conn, before, changes, int(now))
+        if changed is not None and changed.quiet_hours != before.quiet_hours:
+            backlog.release(conn, rule_id, now, now + interval)
+        return changed
+
+    changed = own.db.transact(work)
     if changed is None:
         refuse(409, "The rule was changed by somebody else at the same moment.")
     return changed, {"ETag": f'"{changed.version}"'}
@@ -125,10 +143,12 @@ def change_settings(wanted: dict[str, Any]) -> SimpleNamespace:
 def _settings() -> dict[str, Any]:
     with services().db.read() as conn:
         state = rules.get_state(conn)
+    kept = state.settings if state else {}
     kinds = {channel.kind for channel in room().channels.values()}
     return {
         **DEFAULTS,
-        **(state.settings if state else {}),
+        **kept,
+        "mutes": [SimpleNamespace(**NO_MUTE | mute) for mute in kept.get("mutes", ())],
         "slack_enabled": "slack" in kinds,
         "email_enabled": "email" in kinds,
         "webhook_enabled": "webhook" in kinds,

@@ -13,6 +13,7 @@ from pipemon.api.errors import refuse
 from pipemon.api.schemas import notifications as shapes
 from pipemon.api.services import services
 from pipemon.notify import message
+from pipemon.notify.dispatch import UNFORESEEN
 from pipemon.notify.facts import to_rule
 from pipemon.notify.message import Message
 from pipemon.notify.rules import FAILURES, Fact, Index
@@ -58,6 +59,9 @@ def _send(said: Message, channel: str, rule_id: int | None) -> _Sent:
     own, found = services(), room().channels.get(channel)
     if found is None:
         refuse(422, "This channel is not configured.", {"channel": [f"There is no channel {channel}."]})
+    with own.db.read() as conn:
+        if rule_id is not None and rules.get_rule(conn, rule_id) is None:
+            refuse(422, "There is no such rule.", {"rule_id": [f"There is no rule {rule_id}."]})
     now = services().clock()
     intent = Intent(
         f"hand:{uuid4().hex}", channel, found.recipient, "single", said.to_json(), said.text, now, now, rule_id,
@@ -100,7 +104,10 @@ def process(wanted: dict[str, Any]) -> _Processed:
     """Hold an event that you describe against the rules, and tell it to whom they say."""
     own, build, name = services(), wanted["build"], wanted["type"]
     now = services().clock()
-    said = message.of_event(name, {**build, "workflow": build.get("workflow") or build.get("name")}, int(now))
+    try:
+        said = message.of_event(name, {**build, "workflow": build.get("workflow") or build.get("name")}, int(now))
+    except UNFORESEEN:
+        refuse(422, "The event can't be told.", {"build": [f"Its values are not those of {name}."]})
 
     def work(conn: Any) -> list[_Triggered]:
         index = Index(to_rule(rule) for rule in rules.list_rules(conn))

@@ -31,6 +31,11 @@ METRICS = (
         "notification_intents_total", "counter", ("state",), "Messages that rules asked for: pending or suppressed."
     ),
     Metric("notifications_total", "counter", ("channel", "outcome"), "Tries to send a message, by what came of them."),
+    Metric("notifications_given_up_total", "counter", (), "Messages that their channel did not take for three days."),
+    Metric("notifications_forgotten_total", "counter", (), "Messages of long ago that were dropped from the history."),
+    Metric(
+        "events_untold_total", "counter", ("type",), "Events that could not be held against the rules: see the log."
+    ),
     Metric("heartbeats_total", "counter", ("outcome",), "Signs of life to HEARTBEAT_URL: taken, refused or failed."),
     Metric("live_clients", "gauge", (), "WebSocket clients that are connected."),
     Metric("live_frames_total", "counter", (), "Events sent to WebSocket clients."),

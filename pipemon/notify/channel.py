@@ -21,6 +21,17 @@ class Outcome:
     reference: str | None = None
 
 
+# Who asks for more than this is not believed: it would be silence.
+LONGEST_WAIT_SECONDS = 3600.0
+
+
+def wait_of(retry_after: str | None) -> float | None:
+    """Return the seconds that a Retry-After asks for; None where it is no number of seconds."""
+    if not retry_after or not retry_after.isascii() or not retry_after.isdigit():
+        return None
+    return min(float(retry_after[:10]), LONGEST_WAIT_SECONDS)
+
+
 class NotSent(Exception):
     """It was certainly not taken; the text says why, without any secret."""
 

@@ -16,7 +16,7 @@ from pipemon.notify.facts import Deploys, fact_of, to_rule
 from pipemon.notify.message import Message
 from pipemon.notify.quiet import awake_at
 from pipemon.notify.rules import FAILURES, Fact, Index, Rule
-from pipemon.store import events, explanations, notifications
+from pipemon.store import events, explanations, lineage, notifications
 from pipemon.store import rules as stored
 from pipemon.store.engine import Database
 from pipemon.store.notifications import Intent
@@ -28,6 +28,10 @@ PAGE = 100
 UNTOLD = ("build_progress", "build_updated", "build_waiting", "pipeline_updated", "analytics_updated",
           "notification_sent", "notification_failed")  # fmt: skip
 GROUP_SECONDS = 900
+# A branch that breaks more often than this within an interval flaps: it is told of once that has passed.
+MOST_OPENERS = 3
+# What one event may be that nobody foresaw: it must not silence all that come after it.
+UNFORESEEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 # Who made what a build is of should know how it failed; of a whole storm he is told once.
 ANSWERED_FOR = (*FAILURES, "build_still_failing")
 
@@ -79,7 +83,11 @@ class Dispatch:
         self._learn(conn, state.rules_revision)
         for row in rows:
             if row.type not in UNTOLD and not row.historic and now - row.occurred_at <= self._max_age:
-                self._tell(conn, row, state.settings, now)
+                try:
+                    self._tell(conn, row, state.settings, now)
+                except UNFORESEEN:
+                    telemetry.count("events_untold_total", type=row.type)
+                    log.exception("an event could not be told", event_id=row.id, type=row.type)
         stored.set_position(conn, position.epoch, rows[-1].id if rows else position.last_id)
         return len(rows)
 
@@ -96,12 +104,12 @@ class Dispatch:
         for rule, name in index.matching(fact) + closing:
             # What an outage has hidden is told as what it is, whatever name a rule asked for.
             told = row.type if row.type == "build_still_failing" else name
-            said = message.of_event(told, data, row.occurred_at, fact.failures)
+            said = message.of_event(told, data, row.occurred_at, fact.failures, fact.red_at)
             # By the login: a commit's author is a name that anybody may choose. Nobody made what a clock started.
             if name in ANSWERED_FOR and data.get("actor") and data.get("event") != "schedule":
                 said = replace(said, people=(str(data["actor"]),))
             for channel in rule.channels:
-                one = _One(rule, name, channel, row.id, data, said, now)
+                one = _One(rule, name, channel, row.id, data, said, now, fact.line)
                 self._put(conn, one, fact, settings, needs_opener=(rule, name) in closing)
 
     def _put(self, conn: Connection, one: "_One", fact: Fact, settings: Mapping[str, Any], needs_opener: bool) -> None:
@@ -109,11 +117,13 @@ class Dispatch:
         why_not = gate.muted(settings.get("mutes", ()), one.rule.muted_until, fact, one.now)
         newest = notifications.newest_of_group(conn, one.group_key)
         group = newest if newest is not None and newest.kind in ("opener", "summary") else None
+        if one.name in ANSWERED_FOR and group is not None and _is_over(conn, group, fact):
+            group = None
         if one.channel not in self._recipients:
             self._add(conn, one, "single", state="suppressed", why=f"there is no channel {one.channel}")
         elif why_not:
             self._add(conn, one, "single", state="suppressed", why=why_not)
-        elif one.name in FAILURES or one.name == "build_still_failing":
+        elif one.name in ANSWERED_FOR:
             self._fail(conn, one, group, interval)
         elif one.name == "build_recovered":
             self._repair(conn, one, group, needs_opener)
@@ -127,7 +137,8 @@ class Dispatch:
     def _fail(self, conn: Connection, one: "_One", group: notifications.Group | None, interval: float) -> None:
         """Tell the first failure at once, and further ones of the same incident together, once an interval."""
         if group is None:
-            self._add(conn, one, "opener", due_at=one.now + self._wait(conn, one))
+            calm_at = notifications.nth_opened_at(conn, one.group_key, MOST_OPENERS) + interval
+            self._add(conn, one, "opener", due_at=max(one.now + self._wait(conn, one), calm_at))
         elif group.state == "pending" and (group.kind == "summary" or self._is_held(group, one.now)):
             told = message.summary(one.said, group.represents + 1) if group.kind == "summary" else one.said
             notifications.represent(conn, group.id, told.to_json(), told.text)
@@ -139,12 +150,17 @@ class Dispatch:
     def _repair(self, conn: Connection, one: "_One", group: notifications.Group | None, needs_opener: bool) -> None:
         if group is None and needs_opener:
             return  # who was not told that it broke is not told that it is repaired
-        if group is None or group.kind != "opener" or not self._is_held(group, one.now):
-            self._add(conn, one, "recovery")
+        if group is not None and group.kind == "opener" and self._is_held(group, one.now):
+            hours = "within quiet hours" if one.rule.quiet else "again before it was told"
+            why = f"it broke and was repaired {hours}"
+            notifications.suppress(conn, group.id, why)
+            self._add(conn, one, "recovery", state="suppressed", why=why)
             return
-        why = "it broke and was repaired within quiet hours"
-        notifications.suppress(conn, group.id, why)
-        self._add(conn, one, "recovery", state="suppressed", why=why)
+        number = self._add(conn, one, "recovery")
+        if number is not None and group is not None and (group.kind, group.state) == ("summary", "pending"):
+            # A summary that came after it would leave the last word to the failures.
+            notifications.suppress(conn, group.id, f"told by message {number}")
+            notifications.represent(conn, number, one.said.to_json(), one.said.text, group.represents)
 
     def _is_held(self, group: notifications.Group, now: float) -> bool:
         """Whether quiet hours hold a message back; one that waits for its reason is not held."""
@@ -153,7 +169,7 @@ class Dispatch:
     def _add(
         self, conn: Connection, one: "_One", kind: str, state: str = "pending", why: str | None = None,
         said: Message | None = None, due_at: float | None = None,
-    ) -> None:  # fmt: skip
+    ) -> int | None:  # fmt: skip
         told = said or one.said
         intent = Intent(
             dedupe_key=f"{one.rule.id}:{one.event_id}:{one.channel}:{one.name}",
@@ -171,8 +187,8 @@ class Dispatch:
             state=state,
             why=why or f"rule {one.rule.name}",
         )
-        notifications.add(conn, intent)
         telemetry.count("notification_intents_total", state=state)
+        return notifications.add(conn, intent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +202,22 @@ class _One:
     data: Mapping[str, Any]
     said: Message
     now: float
+    line: str
 
     @property
     def group_key(self) -> str:
-        data = self.data
-        return f"{self.rule.id}|{self.channel}|{data.get('repository')}|{data.get('workflow_id')}|{data.get('branch')}"
+        """What its messages have in common: a fork's `main`, or a pull request's, is another line than ours."""
+        told_of = (self.data.get(name) for name in ("repository", "workflow_id"))
+        parts = (self.rule.id, self.channel, *told_of, *([self.line] if self.line else []), self.data.get("branch"))
+        return "|".join(map(str, parts))
+
+
+def _is_over(conn: Connection, group: notifications.Group, fact: Fact) -> bool:
+    """Whether the incident of a group has ended, though nobody was told: its rule was muted then, or disabled."""
+    if fact.red_since is None:
+        return False
+    told = lineage.place_of(conn, group.event_id)
+    return told is None or told < fact.red_since
 
 
 def _closing(fact: Fact, index: Index) -> list[tuple[Rule, str]]:

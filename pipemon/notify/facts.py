@@ -93,7 +93,7 @@ def fact_of(
         names=tuple(names),
         repository=str(data.get("repository") or ""),
         workflow=data.get("workflow"),
-        branch=branch if build is None or build.on_own_branch or build.pull_request else None,
+        branch=branch if build is None or build.on_own_branch else None,
         default_branch=build.default_branch if build else None,
         pull_request=bool(build and build.pull_request),
         status=data.get("status"),
@@ -103,7 +103,17 @@ def fact_of(
         failures=int(data.get("failures") or (build.failures if build else 0)),
         duration_seconds=seconds,
         p95_seconds=p95,
+        line=_line(build),
+        red_since=build.red_since if build else None,
+        red_at=build.red_at if build else None,
     )
+
+
+def _line(build: lineage.Build | None) -> str:
+    """Return what tells the branches of forks, and pull requests, from branches of the same name."""
+    if build is None or (build.on_own_branch and not build.pull_request):
+        return ""
+    return f"{'pull request' if build.pull_request else 'fork'} {build.head_repository}"
 
 
 def _p95(conn: Connection, run_id: int) -> float | None:

@@ -1,9 +1,10 @@
 """What is told, in no channel's own form. All texts are as they came: escaping them is the channel's duty."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from pipemon.domain.times import format_time
 from pipemon.store.failures import Why
@@ -11,7 +12,9 @@ from pipemon.store.failures import Why
 MARKS = {"bad": "🔴", "good": "🟢", "info": "🔵", "warn": "🟠"}
 REPEAT = "(possible repeat) "
 LONGEST_TITLE = 200
+MOST_LISTED = 9
 IN_A_ROW = "Failures in a row"
+WAS_RED = "Was red for"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,15 @@ class Message:
     def heading(self) -> str:
         """The title as it is shown: with its mark, and with the word of a possible repeat."""
         return f"{REPEAT if self.possible_duplicate else ''}{MARKS[self.severity]} {self.title}"[:LONGEST_TITLE]
+
+    @property
+    def way(self) -> str:
+        """What its link says: where it leads to. Who deploys chooses the address of a deployment."""
+        try:
+            host = urlsplit(self.url or "").hostname or ""
+        except ValueError:
+            host = ""
+        return "Open on GitHub" if host == "github.com" else f"Open on {host}".removesuffix(" on ")
 
     def to_json(self) -> str:
         """Return it as the database keeps it."""
@@ -72,7 +84,8 @@ def standing(opener: Message, latest: Message) -> Message:
     facts += [(IN_A_ROW, known[IN_A_ROW])] if IN_A_ROW in known else []
     if latest.severity == "good":
         title = latest.title
-        facts.append(("Was red for", took(max(0, (latest.occurred_at or 0) - (opener.occurred_at or 0)))))
+        since_opener = took(max(0, (latest.occurred_at or 0) - (opener.occurred_at or 0)))
+        facts.append((WAS_RED, known.get(WAS_RED, since_opener)))
     else:
         title = f"{opener.title}: {known[IN_A_ROW]} in a row" if IN_A_ROW in known else opener.title
         facts.append(("Last failure", known.get("At", "")))
@@ -117,8 +130,13 @@ TIMES = (
 )
 
 
-def of_event(event_type: str, data: Mapping[str, Any], occurred_at: int, failures: int = 0) -> Message:
-    """Return the message of one event of a build. `failures`: how many in a row there are by now, or were."""
+def of_event(
+    event_type: str, data: Mapping[str, Any], occurred_at: int, failures: int = 0, red_at: int | None = None
+) -> Message:
+    """Return the message of one event of a build.
+
+    `failures`: how many in a row there are by now, or were; `red_at`: when the first of them ended.
+    """
     if event_type == "budget_low":
         return _of_budget(data, occurred_at)
     severity, headline = HEADLINES.get(event_type, ("info", f"{event_type}: {{workflow}} on {{branch}}"))
@@ -140,6 +158,11 @@ def of_event(event_type: str, data: Mapping[str, Any], occurred_at: int, failure
         facts.append(("Step", str(data["failed_step"])))
     if failures > 1:
         facts.append((IN_A_ROW, str(failures)))
+    if red_at is not None and not data.get("since"):
+        if event_type == "build_recovered":
+            facts.append((WAS_RED, took(max(0, occurred_at - red_at))))
+        elif failures > 1 and severity == "bad":
+            facts.append(("Red since", _moment(format_time(red_at))))
     facts += [(word, took(int(data[name]))) for name, word in TIMES if data.get(name) is not None]
     if data.get("labels"):
         facts.append(("Runner", ", ".join(map(str, data["labels"]))))
@@ -168,11 +191,22 @@ def summary(first: Message, count: int) -> Message:
     return Message(title, title, first.severity, first.facts, first.url, first.occurred_at)
 
 
-def digest(texts: list[str], count: int) -> Message:
-    """Return the message that stands for all that waited while the channel could not be reached."""
-    title = f"{count} messages waited while this channel could not be reached"
-    facts = tuple((str(place), text) for place, text in enumerate(texts[:10], start=1))
-    return Message(title, title, "warn", facts)
+def digest(waited: Sequence[tuple[str | None, Message]], events: int) -> Message:
+    """Return the message that stands for all that waited while the channel could not be reached.
+
+    `waited`: each with its incident, if it is of one, the oldest first. Of an incident the last word counts, and what
+    is bad comes first.
+    """
+    last = {group or str(place): said for place, (group, said) in enumerate(waited)}
+    ordered = sorted(last.values(), key=lambda said: said.severity != "bad")
+    of_events = f" (of {events} events)" if events > len(waited) else ""
+    title = f"{len(waited)} messages{of_events} waited while this channel could not be reached"
+    facts = [
+        (f"{MARKS[said.severity]} {_moment(format_time(said.occurred_at))}".strip(), said.text) for said in ordered
+    ]
+    rest = len(facts) - MOST_LISTED
+    more = [("More", f"{rest} others are in the history of notifications")] if rest > 0 else []
+    return Message(title, title, "warn", (*facts[:MOST_LISTED], *more))
 
 
 def took(seconds: int) -> str:

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -28,7 +29,10 @@ OLD_SECONDS = 3600.0
 
 
 class Outbox:
-    """Sends what waits, channel by channel, no faster than each allows. `tell` appends events to the log."""
+    """Sends what waits, no faster than each channel allows. `tell` appends events to the log.
+
+    `start` begins a sending: elsewhere, so that a channel that does not answer holds up no other; here by default.
+    """
 
     def __init__(
         self,
@@ -38,6 +42,7 @@ class Outbox:
         guard: Callable[[Connection], None] = lambda conn: None,
         tell: Callable[[Connection, list[Event]], object] = lambda conn, news: None,
         monotonic: Callable[[], float] | None = None,
+        start: Callable[[Callable[[], None]], object] = lambda work: work(),
     ) -> None:
         """`monotonic` paces the sendings: `clock` is GitHub's, and may be set forward by a second."""
         self._db = db
@@ -48,44 +53,74 @@ class Outbox:
         self._random = random.Random()
         self._monotonic = monotonic or clock
         self._free_at: dict[str, float] = {}
+        self._busy: set[str] = set()
+        self._start = start
         self._known = False
 
     def step(self) -> int:
-        """Send at most one message of each channel; return how many were tried."""
+        """Begin to send at most one message of each channel; return how many were begun."""
         if not self._known:
             self._db.transact(self._know)
             self._known = True
-        return sum(self._send_next(channel) for channel in self._channels.values())
+        return sum(self._begin(channel) for channel in self._channels.values() if channel.name not in self._busy)
+
+    def _begin(self, channel: Channel) -> bool:
+        claimed = self._next(channel)
+        if claimed is None:
+            return False
+        self._busy.add(channel.name)
+
+        def work() -> None:
+            try:
+                self._send(channel, claimed)
+            finally:
+                self._busy.discard(channel.name)
+
+        try:
+            self._start(work)
+        except RuntimeError:  # no thread is to be had: its lease will end
+            self._busy.discard(channel.name)
+            raise
+        return True
 
     def _know(self, conn: Connection) -> None:
         self._guard(conn)
         for channel in self._channels.values():
             notifications.know_channel(conn, channel.name, channel.fingerprint)
 
-    def _send_next(self, channel: Channel) -> bool:
+    def _next(self, channel: Channel) -> Claimed | None:
+        """Claim what the channel is to be sent now."""
         now = self._clock()
         if self._monotonic() < self._free_at.get(channel.name, 0.0):
-            return False
+            return None
         with self._db.read() as conn:
             known = {row.name: row for row in notifications.list_channels(conn)}.get(channel.name)
             state = stored.get_state(conn)
             most = (state.settings if state else {}).get("rate_limit_per_hour")
             if known is None or known.disabled_why or now < known.next_at:
-                return False
+                return None
             # Every commit wakes those who follow the log, this one too: one that does nothing would go on for ever.
-            if not notifications.is_due(conn, channel.name, now):
-                return False
+            if notifications.next_due(conn, channel.name, now) is None:
+                return None
             if most and notifications.count_sent(conn, channel.name, now - 3600) >= most:
-                return False
-        claimed = self._db.transact(lambda conn: self._claim(conn, channel.name, now))
-        if claimed is None:
-            return False
-        message = self._message(claimed)
-        outcome = channel.send(message)
+                return None
+        return self._db.transact(lambda conn: self._claim(conn, channel.name, now))
+
+    def _send(self, channel: Channel, claimed: Claimed) -> bool:
+        """Send it and record what came of that."""
+        outcome = self._deliver(channel, claimed)
         self._free_at[channel.name] = self._monotonic() + 1 / channel.per_second
         telemetry.count("notifications_total", channel=channel.name, outcome=outcome.kind)
         self._db.transact(lambda conn: self._record(conn, channel, claimed, outcome))
         return True
+
+    def _deliver(self, channel: Channel, claimed: Claimed) -> Outcome:
+        """Send it. A channel promises to raise nothing; one that does must not hold up the others for ever."""
+        try:
+            return channel.send(self._message(claimed))
+        except Exception as error:
+            log.exception("a message could not be sent", channel=channel.name, notification_id=claimed.id)
+            return Outcome("uncertain", f"pipemon failed to send it ({type(error).__name__})")
 
     def _message(self, claimed: Claimed) -> Message:
         """Return what is sent: with the word of a possible repeat, and with what it follows upon."""
@@ -102,23 +137,39 @@ class Outbox:
     def _claim(self, conn: Connection, channel: str, now: float) -> Claimed | None:
         self._guard(conn)
         self._gather(conn, channel, now)
-        claimed = notifications.claim(conn, channel, now, LEASE_SECONDS)
-        while claimed is not None and (why_not := gate.why_not(conn, claimed, now)) is not None:
-            notifications.suppress(conn, claimed.id, why_not)
-            claimed = notifications.claim(conn, channel, now, LEASE_SECONDS)
-        if claimed is None or (why := explanations.why(conn, claimed.event_id)) is None:
+        claimed = notifications.next_due(conn, channel, now)
+        while claimed is not None and not self._may_go(conn, claimed, claimed.possible_duplicate, now):
+            claimed = notifications.next_due(conn, channel, now)
+        if claimed is None:
+            return None
+        notifications.claim(conn, claimed, now + LEASE_SECONDS)
+        if (why := explanations.why(conn, claimed.event_id)) is None:
             return claimed
         told = explained(Message.from_json(claimed.message), why)
         explanations.retell(conn, claimed.id, told.to_json(), told.text)
         return replace(claimed, message=told.to_json())
 
+    def _may_go(self, conn: Connection, waiting: Any, possible_duplicate: bool, now: float) -> bool:
+        """Whether a message is told now; where its rule says no, or not yet, it is marked so."""
+        if (why_not := gate.why_not(conn, waiting, now)) is not None:
+            notifications.suppress(conn, waiting.id, why_not)
+            return False
+        if (until := gate.quiet_until(conn, waiting, now)) is not None:
+            notifications.hold(conn, waiting.id, until, possible_duplicate)
+            return False
+        return True
+
     def _gather(self, conn: Connection, channel: str, now: float) -> None:
         """Where much has waited long, tell it as one: who comes back to a channel wants no flood."""
         rows = backlog.list_old(conn, channel, now - OLD_SECONDS, now)
+        if len(rows) >= MANY:
+            uncertain = [row.possible_duplicate or row.state == "leased" for row in rows]
+            rows = [row for row, unsure in zip(rows, uncertain, strict=True) if self._may_go(conn, row, unsure, now)]
         if len(rows) < MANY:
             return
         count = sum(row.represents for row in rows)
-        said = digest([row.text for row in rows], count)
+        waited = [(None if row.kind == "single" else row.group_key, Message.from_json(row.message)) for row in rows]
+        said = digest(waited, count)
         key = f"digest:{channel}:{rows[0].id}-{rows[-1].id}"
         recipient = self._channels[channel].recipient
         intent = Intent(
@@ -139,19 +190,19 @@ class Outbox:
         values: dict[str, object] = {"last_failed_at": now, "last_error": outcome.detail, "next_at": next_at}
         if outcome.kind == "gone":
             values["disabled_why"] = outcome.detail
-            notifications.mark_dead(conn, claimed.id, outcome.detail)
+            notifications.mark_dead(conn, claimed, outcome.detail)
             waited = notifications.give_up_waiting(conn, channel.name, f"the channel is gone: {outcome.detail}")
             log.error("a channel is gone", channel=channel.name, why=outcome.detail, given_up=waited + 1)
             self._tell_elsewhere(conn, channel, outcome.detail, now)
         elif outcome.kind == "refused" or self._is_over(conn, claimed, now):
-            notifications.mark_dead(conn, claimed.id, outcome.detail)
-            self._say(conn, "notification_failed", claimed, "failed", now)
+            if notifications.mark_dead(conn, claimed, outcome.detail):
+                self._say(conn, "notification_failed", claimed, "failed", now)
         else:
             wait = self._wait(outcome, claimed.tries)
             if outcome.retry_after_seconds is not None:
                 values["next_at"] = now + outcome.retry_after_seconds
             uncertain = outcome.kind == "uncertain"
-            notifications.put_off(conn, claimed.id, now + wait, outcome.detail, uncertain)
+            notifications.put_off(conn, claimed, now + wait, outcome.detail, uncertain)
         notifications.note_channel(conn, channel.name, **values)
 
     def _tell_elsewhere(self, conn: Connection, gone: Channel, why: str, now: float) -> None:

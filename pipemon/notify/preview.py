@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pipemon.notify.dispatch import UNTOLD
+from pipemon.notify.dispatch import MOST_OPENERS, UNTOLD
 from pipemon.notify.facts import Deploys, fact_of
 from pipemon.notify.message import of_event
 from pipemon.notify.quiet import awake_at
@@ -39,6 +39,7 @@ class Preview:
     messages: list[Planned] = field(default_factory=list)
     represented: int = 0
     _open: dict[tuple[object, ...], Planned] = field(default_factory=dict)
+    _opened: dict[tuple[object, ...], list[float]] = field(default_factory=dict)
 
     def see(self, conn: Connection, row: Any, deploys: Deploys) -> None:
         """Take the log's next event."""
@@ -50,7 +51,7 @@ class Preview:
         name = self._name(fact)
         if name is None:
             return
-        key = (data.get("repository"), data.get("workflow_id"), data.get("branch"))
+        key = (data.get("repository"), data.get("workflow_id"), fact.line, data.get("branch"))
         title = of_event(name, data, row.occurred_at, fact.failures).title
         kind = "opener" if name in STILL else "recovery" if name == "build_recovered" else "single"
         said = Planned(row.occurred_at, kind, name, title, fact.repository, data.get("workflow"), data.get("branch"))
@@ -71,10 +72,18 @@ class Preview:
             if last is None and not wanted:
                 return
             self._open.pop(key, None)
-            if last is not None and last.kind == "opener" and is_held:
+            if last is not None and is_held:
                 self.messages.remove(last)
-                self.represented -= last.represents
-                return
+                if last.kind == "opener":
+                    self.represented -= last.represents
+                    self._opened[key].pop()
+                    return
+                said.represents += last.represents
+        elif said.kind == "opener" and last is None:
+            earlier = self._opened.setdefault(key, [])
+            calm_at = earlier[-MOST_OPENERS] + self.interval if len(earlier) >= MOST_OPENERS else 0.0
+            earlier.append(said.at)
+            said.at = max(said.at, calm_at)
         elif said.kind == "opener" and last is not None:
             if is_held:
                 last.represents += 1

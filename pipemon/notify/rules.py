@@ -2,10 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
 from pipemon.notify.quiet import Quiet
 
@@ -69,7 +68,9 @@ class Fact:
     failures: int = 0
     duration_seconds: int | None = None
     p95_seconds: float | None = None  # of its workflow's builds before it
-    more: Mapping[str, Any] = field(default_factory=dict)
+    line: str = ""  # whose branch it is, where that is no branch of the repository itself
+    red_since: tuple[int, int] | None = None  # the run number and attempt with which the failures in a row begin
+    red_at: int | None = None  # when that one ended
 
 
 Place = tuple[str, str]  # a condition's type, and what its value must begin with

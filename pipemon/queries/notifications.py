@@ -87,7 +87,6 @@ def counts(db: Database, now: float) -> Counts:
         by_state: dict[str, int] = dict(conn.execute(recent).all())
         channels = {row.name: row for row in conn.execute(sa.select(notification_channels))}
         pending = conn.execute(waiting.select_from(notifications)).scalar_one()
-        last = conn.execute(sa.select(sa.func.max(table.sent_at))).scalar_one()
     return Counts(
         sum(count for enabled, count in rules if enabled),
         sum(count for _, count in rules),
@@ -95,6 +94,6 @@ def counts(db: Database, now: float) -> Counts:
         by_state.get("sent", 0),
         by_state.get("dead", 0),
         pending,
-        last,
+        max((row.last_sent_at for row in channels.values() if row.last_sent_at is not None), default=None),
         channels,
     )

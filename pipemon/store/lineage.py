@@ -2,18 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from pipemon.store.schema import attempts, repositories, runs
+from pipemon.store.schema import attempts, events, repositories, runs
 from pipemon.store.stand_ins import has_own
 
 FAILED = ("failure", "timed_out", "startup_failure")
 DECISIVE = ("success", *FAILED)
 # A streak longer than this is told as this long.
 LONGEST_STREAK = 200
+
+
+# A run's number and attempt: of two on one line, the greater is the later.
+Place = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,9 @@ class Build:
     failures: int  # decisive failures in a row, this run among them if it failed
     was_red: bool  # the decisive run before it failed
     has_deployments: bool = False  # its repository tells GitHub of its deployments
+    head_repository: str | None = None
+    red_since: "Place | None" = None  # where the failures in a row begin; None where there are none, or too many
+    red_at: int | None = None  # when the first of them ended
 
 
 def build(conn: Connection, run_id: int, attempt: int) -> Build | None:
@@ -45,12 +52,16 @@ def build(conn: Connection, run_id: int, attempt: int) -> Build | None:
         (row.current_name or row.watched_name).lower(),
     }
     before = _decisive_before(conn, row, attempt)
-    reds = next((place for place, conclusion in enumerate(before) if conclusion == "success"), len(before))
+    reds = next((index for index, one in enumerate(before) if one.conclusion == "success"), len(before))
     failed = row.conclusion in FAILED
+    own_end = _End(row.conclusion, (row.run_number, attempt), row.completed_at or row.updated_at)
+    first = before[reds - 1] if reds else own_end if failed else None
+    first = first if reds < LONGEST_STREAK else None
     author = row.actor or row.author
     return Build(
         row.repository_id, row.default_branch, own, pull_request, author, row.duration_seconds, row.run_number,
-        reds + failed, reds > 0, has_own(conn, row.repository_id),
+        reds + failed, reds > 0, has_own(conn, row.repository_id), row.head_repository,
+        first and first.place, first and first.ended_at,
     )  # fmt: skip
 
 
@@ -72,8 +83,21 @@ def branch_of(conn: Connection, data: Mapping[str, Any]) -> tuple[str, str | Non
     return name, found.default_branch, branch
 
 
-def _decisive_before(conn: Connection, row: Any, attempt: int) -> list[str]:
-    """Return the decisive conclusions before this attempt of its workflow and branch, newest first."""
+def place_of(conn: Connection, event_id: int | None) -> Place | None:
+    """Return where the build of an event stands; None where the log does not hold it any more, or it is of none."""
+    query = sa.select(runs.c.run_number, events.c.run_attempt).join_from(events, runs, runs.c.id == events.c.run_id)
+    row = conn.execute(query.where(events.c.id == event_id)).one_or_none()
+    return None if row is None else (row.run_number, row.run_attempt or 1)
+
+
+class _End(NamedTuple):
+    conclusion: str
+    place: Place
+    ended_at: int
+
+
+def _decisive_before(conn: Connection, row: Any, attempt: int) -> list[_End]:
+    """Return the decisive ends before this attempt of its workflow and branch, newest first."""
     is_pull_request = sa.func.coalesce(runs.c.event, "").startswith("pull_request")
     same = [
         runs.c.workflow_id == row.workflow_id,
@@ -84,9 +108,12 @@ def _decisive_before(conn: Connection, row: Any, attempt: int) -> list[str]:
         runs.c.conclusion.in_(DECISIVE),
         runs.c.deleted_at.is_(None),
     ]
-    query = sa.select(runs.c.conclusion).where(*same).order_by(runs.c.run_number.desc()).limit(LONGEST_STREAK)
-    earlier = sa.select(attempts.c.conclusion).where(
+    ended = (sa.func.coalesce(table.c.completed_at, table.c.updated_at).label("ended_at") for table in (runs, attempts))
+    query = sa.select(runs.c.conclusion, runs.c.run_number, runs.c.run_attempt, next(ended)).where(*same)
+    earlier = sa.select(attempts.c.conclusion, attempts.c.run_attempt, next(ended)).where(
         attempts.c.run_id == row.id, attempts.c.run_attempt < attempt, attempts.c.conclusion.in_(DECISIVE)
     )
-    own = list(conn.execute(earlier.order_by(attempts.c.run_attempt.desc())).scalars())
-    return own + list(conn.execute(query).scalars())
+    own = conn.execute(earlier.order_by(attempts.c.run_attempt.desc()))
+    found = [_End(one.conclusion, (row.run_number, one.run_attempt), one.ended_at) for one in own]
+    others = conn.execute(query.order_by(runs.c.run_number.desc()).limit(LONGEST_STREAK))
+    return found + [_End(one.conclusion, (one.run_number, one.run_attempt), one.ended_at) for one in others]

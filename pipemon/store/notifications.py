@@ -17,7 +17,7 @@ WAITING = ("pending", "retry", "leased")
 # Openers and repairs go before summaries: a storm must not hold up the first word of something else.
 _ORDER = sa.case((notifications.c.kind == "summary", 1), else_=0)
 # What was or will be told, by itself or within a digest.
-_TOLD = sa.or_(
+TOLD = sa.or_(
     notifications.c.state != "suppressed",
     sa.and_(notifications.c.kind != "single", notifications.c.why.startswith("told by message ")),
 )
@@ -61,7 +61,7 @@ class Claimed:
     @property
     def repository(self) -> str:
         """Whose event it tells of; empty where it is of none: sent by hand, or about pipemon itself."""
-        return (self.group_key or "").partition("|")[2].partition("|")[2].partition("|")[0]
+        return repository_of(self.group_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ class Group:
     state: str
     due_at: float
     represents: int
+    event_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,11 @@ class Opener:
     message: str
     possible_duplicate: bool
     is_repaired: bool
+
+
+def repository_of(group_key: str | None) -> str:
+    """Return whose events a group tells of; empty where they are of none."""
+    return (group_key or "").partition("|")[2].partition("|")[2].partition("|")[0]
 
 
 def add(conn: Connection, intent: Intent) -> int | None:
@@ -98,42 +104,51 @@ def add(conn: Connection, intent: Intent) -> int | None:
 def newest_of_group(conn: Connection, group_key: str) -> Group | None:
     """Return the newest message of a group that was or will be told, by itself or within a digest."""
     columns = (notifications.c[name] for name in Group.__dataclass_fields__)
-    query = sa.select(*columns).where(notifications.c.group_key == group_key, _TOLD)
+    query = sa.select(*columns).where(notifications.c.group_key == group_key, TOLD)
     row = conn.execute(query.order_by(notifications.c.id.desc()).limit(1)).one_or_none()
     return None if row is None else Group(*row)
 
 
-def represent(conn: Connection, notification_id: int, message: str, text: str) -> None:
-    """Let a waiting message stand for one more event."""
-    values = {"represents": notifications.c.represents + 1, "message": message, "text": text}
+def nth_opened_at(conn: Connection, group_key: str, nth: int) -> float:
+    """Return when the nth newest incident of a group was opened, counting from 1; 0 where there were fewer."""
+    opener = (notifications.c.group_key == group_key) & (notifications.c.kind == "opener") & TOLD
+    query = sa.select(notifications.c.created_at).where(opener).order_by(notifications.c.id.desc())
+    return float(conn.execute(query.offset(nth - 1).limit(1)).scalar() or 0)
+
+
+def represent(conn: Connection, notification_id: int, message: str, text: str, events: int = 1) -> None:
+    """Let a waiting message stand for more events."""
+    values = {"represents": notifications.c.represents + events, "message": message, "text": text}
     conn.execute(sa.update(notifications).where(notifications.c.id == notification_id).values(values))
 
 
-def is_due(conn: Connection, channel: str, now: float) -> bool:
-    """Whether a message of a channel may be sent now."""
-    waits = sa.text("notifications.state IN ('pending', 'retry', 'leased')")
-    query = sa.select(notifications.c.id).where(
-        waits, notifications.c.channel == channel, notifications.c.due_at <= now
-    )
-    free = sa.or_(notifications.c.state != "leased", notifications.c.leased_until < now)
-    return conn.execute(query.where(free).limit(1)).first() is not None
+def next_due(conn: Connection, channel: str, now: float) -> Claimed | None:
+    """Return the message of a channel that is to be sent now; one whose lease is over may have been sent already.
 
-
-def claim(conn: Connection, channel: str, now: float, lease_seconds: float) -> Claimed | None:
-    """Take the next message of a channel, for so long; one whose lease is over may have been sent already."""
-    table = notifications.c
+    Of an incident what came first goes first: a repair that overtook its opener would leave the last word to that.
+    """
+    table, before = notifications.c, notifications.alias("before")
     waits = sa.text("notifications.state IN ('pending', 'retry', 'leased')")
     free = sa.or_(table.state != "leased", table.leased_until < now)
-    query = sa.select(notifications).where(waits, table.channel == channel, table.due_at <= now, free)
+    earlier = sa.select(before.c.id).where(
+        before.c.group_key == table.group_key, before.c.id < table.id, before.c.kind != "single",
+        before.c.state.in_(WAITING),
+    )  # fmt: skip
+    has_its_turn = sa.or_(table.kind == "single", sa.not_(earlier.exists()))
+    query = sa.select(notifications).where(waits, table.channel == channel, table.due_at <= now, free, has_its_turn)
     row = conn.execute(query.order_by(_ORDER, table.id).limit(1)).one_or_none()
     if row is None:
         return None
     uncertain = bool(row.possible_duplicate or row.state == "leased")
-    values = {"state": "leased", "leased_until": now + lease_seconds, "tries": row.tries + 1}
-    values["possible_duplicate"] = uncertain
-    conn.execute(sa.update(notifications).where(table.id == row.id).values(values))
     more = (row.group_key, row.event_id, row.kind)
     return Claimed(row.id, row.rule_id, channel, row.message, row.tries + 1, uncertain, *more)
+
+
+def claim(conn: Connection, due: Claimed, until: float) -> None:
+    """Take the message: until then it is nobody else's."""
+    _change(
+        conn, due.id, state="leased", leased_until=until, tries=due.tries, possible_duplicate=due.possible_duplicate
+    )
 
 
 def mark_sent(conn: Connection, notification_id: int, now: float, reference: str | None) -> None:
@@ -141,9 +156,15 @@ def mark_sent(conn: Connection, notification_id: int, now: float, reference: str
     _change(conn, notification_id, state="sent", leased_until=None, sent_at=now, error=None, reference=reference)
 
 
-def mark_dead(conn: Connection, notification_id: int, error: str) -> None:
-    """Record that a message is given up."""
-    _change(conn, notification_id, state="dead", leased_until=None, error=error)
+def mark_dead(conn: Connection, claimed: Claimed, error: str) -> bool:
+    """Record that a message is given up; False where it is somebody else's by now."""
+    return _settle(conn, claimed, state="dead", error=error)
+
+
+def hold(conn: Connection, notification_id: int, until: float, possible_duplicate: bool) -> None:
+    """Let a message wait for a moment to come; one that may have arrived is not taken for one that nobody saw."""
+    state = "retry" if possible_duplicate else "pending"
+    _change(conn, notification_id, state=state, due_at=until, leased_until=None, possible_duplicate=possible_duplicate)
 
 
 def suppress(conn: Connection, notification_id: int, why: str) -> None:
@@ -155,10 +176,18 @@ def _change(conn: Connection, notification_id: int, **values: Any) -> None:
     conn.execute(sa.update(notifications).where(notifications.c.id == notification_id).values(values))
 
 
+def _settle(conn: Connection, claimed: Claimed, **values: Any) -> bool:
+    """Close a claim; False where that is over, since somebody else has claimed or settled the message meanwhile."""
+    table = notifications.c
+    mine = (table.id == claimed.id) & (table.state == "leased") & (table.tries == claimed.tries)
+    changed = sa.update(notifications).where(mine).values({**values, "leased_until": None})
+    return conn.execute(changed).rowcount == 1
+
+
 def opener_of(conn: Connection, claimed: Claimed) -> Opener | None:
     """Return the message that opened this one's incident; None where it has none, or its channel has no name for it."""
     table = notifications.c
-    mine = sa.and_(table.group_key == claimed.group_key, _TOLD)
+    mine = sa.and_(table.group_key == claimed.group_key, TOLD)
     columns = (table.kind, table.reference, table.message, table.possible_duplicate)
     edges = sa.select(*columns).where(mine, table.id < claimed.id, table.kind.in_(("opener", "recovery")))
     row = conn.execute(edges.order_by(table.id.desc()).limit(1)).one_or_none()
@@ -170,12 +199,12 @@ def opener_of(conn: Connection, claimed: Claimed) -> Opener | None:
     return Opener(row.reference, row.message, row.possible_duplicate, is_repaired)
 
 
-def put_off(conn: Connection, notification_id: int, due_at: float, error: str, possible_duplicate: bool) -> None:
+def put_off(conn: Connection, claimed: Claimed, due_at: float, error: str, possible_duplicate: bool) -> None:
     """Let a message wait until it is tried again."""
-    values: dict[str, Any] = {"state": "retry", "due_at": due_at, "error": error, "leased_until": None}
+    values: dict[str, Any] = {"state": "retry", "due_at": due_at, "error": error}
     if possible_duplicate:
         values["possible_duplicate"] = True
-    conn.execute(sa.update(notifications).where(notifications.c.id == notification_id).values(values))
+    _settle(conn, claimed, **values)
 
 
 def give_up_waiting(conn: Connection, channel: str, error: str) -> int:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from pipemon.api.channels import Room
 from pipemon.domain.addresses import Allowed
@@ -16,6 +17,7 @@ from pipemon.notify.outbox import Outbox
 from pipemon.notify.posting import poster
 from pipemon.outbound.client import Outbound
 from pipemon.store import notifications, rules
+from pipemon.store.schema_notifications import notifications as stored
 from tests.api.conftest import Api
 from tests.notify.inbox import Inbox
 from tests.notify.mailserver import MailServer
@@ -141,7 +143,8 @@ def test_sending_by_hand(api: Api, inbox: Inbox) -> None:
     assert (entry["id"], entry["status"], entry["recipient"]) == (body["notification_id"], "sent", "slack …part")
     test = send(api, "POST", "/test/slack", None, key="operator").get_json()
     assert test["status"] == "sent"
-    assert send(api, "POST", "/slack/send", {"text": ""}, key="operator").status_code == 422
+    for wrong in ({"text": ""}, {"text": " \u200b\n"}, {"text": "x", "rule_id": 99}):
+        assert send(api, "POST", "/slack/send", wrong, key="operator").status_code == 422
     assert send(api, "POST", "/slack/send", {"text": "x", "channel": "no"}, key="operator").status_code == 422
     assert send(api, "POST", "/slack/send", {"text": "x"}, key="reader").status_code == 403
 
@@ -195,9 +198,58 @@ def test_settings_are_kept_and_checked(api: Api) -> None:
         {"retry_attempts": "3"},
         {"slack_enabled": False},
         {"default_channels": ["x"]},
+        {"mutes": [{"branch": "main"}]},
+        {"mutes": [{"branch": "main", "until": ""}]},
+        {"mutes": [{"branch": "main", "until": "tomorrow"}]},
+        {"mutes": [{"branch": "", "until": "2026-12-01T08:00:00Z"}]},
     ):
         assert send(api, "PUT", "/settings", wrong).status_code == 422
     assert "secretpart" not in str(api.get(f"{PATH}/settings"))
+
+
+def test_a_mute_is_shown_as_it_was_given_and_taken_back(api: Api) -> None:
+    mute = {"branch": "release/*", "until": "2026-12-01T08:00:00Z", "reason": "release day"}
+    shown = send(api, "PUT", "/settings", {"mutes": [mute]}).get_json()["mutes"]
+    assert shown == [mute | {"repository": None, "workflow": None}] == api.get(f"{PATH}/settings")["mutes"]
+    assert send(api, "PUT", "/settings", {"mutes": shown}).get_json()["mutes"] == shown
+
+
+@pytest.mark.parametrize("text", ["half \ud800", "with \x00 within"])
+def test_A1_a_text_that_no_database_takes_is_422(api: Api, text: str) -> None:
+    before = api.get(f"{PATH}/rules")
+    for method, path, body in (
+        ("POST", "/rules", RULE | {"name": text}),
+        ("PUT", "/rules/1", {"description": text}),
+        ("PUT", "/rules/1", {"conditions": [{"type": "branch", "value": [text]}]}),
+        ("POST", "/slack/send", {"text": text}),
+        ("POST", "/slack/send", {"text": "x", "blocks": [{"type": "section", text: "x"}]}),
+        ("POST", "/process/pipeline-event", {"type": "build_failed", "build": {"branch": text}}),
+        ("PUT", "/settings", {text: 1}),
+    ):
+        assert send(api, method, path, body).status_code == 422, (method, path)
+    assert (api.get(f"{PATH}/rules"), api.get(f"{PATH}/history")) == (before, [])
+
+
+def test_I8_there_are_not_more_rules_than_may_be(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipemon.api.notifications.MOST_RULES", 3)
+    assert [send(api, "POST", "/rules", RULE).status_code for _ in range(2)] == [201, 409]
+    assert len(api.get(f"{PATH}/rules")) == 3
+
+
+def test_quiet_hours_that_end_let_go_what_they_held(api: Api, inbox: Inbox) -> None:
+    """Not what waits for an interval to end: that comes when it would have come without them."""
+    send(api, "PUT", "/rules/1", {"quiet_hours": {"from": "00:00", "to": "23:59"}})
+    now = api.clock()
+    for kind in ("opener", "summary"):
+        intent = notifications.Intent(kind, "slack", "r", kind, "{}", "t", now, now + 50_000, 1)
+        api.db.transact(lambda conn, one=intent: notifications.add(conn, one))
+    send(api, "PUT", "/rules/1", {"name": "another"})
+    due = sa.select(stored.c.due_at).order_by(stored.c.id)
+    with api.db.read() as conn:
+        assert list(conn.execute(due).scalars()) == [now + 50_000] * 2
+    send(api, "PUT", "/rules/1", {"quiet_hours": None})
+    with api.db.read() as conn:
+        assert list(conn.execute(due).scalars()) == [now, now + 900]
 
 
 def test_the_status(api: Api) -> None:
@@ -220,7 +272,13 @@ def test_an_event_that_somebody_describes(api: Api, inbox: Inbox) -> None:
     assert "CI failed on main" in inbox.texts[0]
     other = event | {"build": {"name": "CI", "branch": "topic"}}
     assert send(api, "POST", "/process/pipeline-event", other, key="operator").get_json()["triggered_rules"] == []
-    for wrong in ({"type": "moon", "build": {}}, {"type": "build_failed"}, {"type": "build_failed", "build": []}):
+    for wrong in (
+        {"type": "moon", "build": {}},
+        {"type": "build_failed"},
+        {"type": "build_failed", "build": []},
+        {"type": "build_failed", "build": {"branch": "main", "duration_seconds": "long"}},
+        {"type": "budget_low", "build": {}},
+    ):
         assert send(api, "POST", "/process/pipeline-event", wrong, key="operator").status_code == 422
 
 

@@ -35,7 +35,7 @@ POINTS: dict[str, tuple[Any, str, bool]] = {
     "before the answer": (Outbound, "send", True),
     "after the sending": (Slack, "send", True),
     "in the record's transaction": (Outbox, "_record", True),
-    "after the record": (Outbox, "_send_next", True),
+    "after the record": (Outbox, "_send", True),
 }
 passes = int(os.environ.get("FAILPOINT_PASSES", "0"))
 

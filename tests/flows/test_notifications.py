@@ -83,7 +83,8 @@ def through_kills(world: Simulator, service: Service, inbox: Inbox, kills: int, 
 
 
 def test_D1_D2_D3_M11_told_once_under_kills(sim: tuple[Simulator, str], service: Service, inbox: Inbox) -> None:
-    through_kills(sim[0], service, inbox, 5)
+    """With the twelve failpoints, thirty kills in every run of the tests."""
+    through_kills(sim[0], service, inbox, 18)
 
 
 @pytest.mark.proof

@@ -12,11 +12,13 @@ from pipemon.domain.runs import Commit
 from pipemon.domain.secrets import Secret
 from pipemon.notify.channels.slack_bot import Place, SlackBot, meaning
 from pipemon.notify.channels.slack_form import mentions, payload
+from pipemon.notify.dispatch import GROUP_SECONDS
 from pipemon.notify.message import Message, Thread, standing
 from pipemon.notify.outbox import LEASE_SECONDS
 from pipemon.notify.posting import poster
 from pipemon.outbound.client import Outbound
 from pipemon.simulator import Simulator
+from pipemon.store import notifications as store
 from pipemon.store.engine import Database
 from tests.notify.inbox import Inbox
 from tests.notify.world import World
@@ -263,10 +265,17 @@ def test_two_names_of_one_person_are_one_mention() -> None:
 def test_a_summary_that_comes_after_the_repair_makes_nothing_red_again(
     world: World, sim: tuple[Simulator, str]
 ) -> None:
-    for conclusion in ("failure", "failure", "success"):
+    """It was given up, and somebody has it sent again."""
+    for conclusion in ("failure", "failure"):
         world.end(conclusion)
         world.settle(5)
-    world.settle(1000)
+    world.now += GROUP_SECONDS
+    sim[0].slack.script([no("as_user_not_supported")])
+    world.settle(5)
+    world.end("success")
+    world.settle(5)
+    assert world.db.transact(lambda conn: store.replay(conn, "slack", world.now)) == 1
+    world.settle(5)
     opener, repair, late = kept(sim[0])
     assert heading(opener) == "🟢 CI is repaired on main"
     assert (repair["thread_ts"], late["thread_ts"]) == (opener["ts"], opener["ts"])

@@ -77,6 +77,88 @@ def test_many_that_quiet_hours_hold_are_no_outage(world: World, inbox: Inbox) ->
     assert (inbox.posts, set(world.states())) == ([], {"pending"})
 
 
+def test_what_they_held_is_no_outage_when_they_end(world: World, inbox: Inbox) -> None:
+    """It comes one by one, and not before the end: in the night nobody wants a digest."""
+    world.change_rule({"quiet_hours": {**QUIET, "to": "12:00"}, "conditions": []})
+    for number in range(8):
+        world.end("failure", branch=f"b{number}")
+    world.settle(2)
+    world.now = NOW + UNTIL_NINE + 3 * 3600 - 60
+    world.settle(55)
+    assert inbox.posts == []
+    world.settle(30)
+    assert sorted(titles(inbox)) == [f"🔴 CI failed on b{number}" for number in range(8)]
+
+
+def test_what_was_not_taken_before_them_waits_for_their_end(world: World, inbox: Inbox) -> None:
+    """Slack comes back in the night: what it could not take before is not told within the quiet hours."""
+    inbox.script = lambda number, body: (503, "no", {}) if world.now < NOW + 500 else (200, "ok", {})
+    world.change_rule({"quiet_hours": {**QUIET, "from": "08:55", "to": "12:00"}, "conditions": []})
+    for number in range(8):
+        world.end("failure", branch=f"b{number}")
+    world.settle(60)
+    assert inbox.posts != []
+    before = len(inbox.posts)
+    world.now = NOW + 2 * 3600
+    world.settle(10)
+    assert (len(inbox.posts), set(world.states())) == (before, {"pending"})
+    world.now = NOW + UNTIL_NINE + 3 * 3600
+    world.settle(20)
+    told = json.dumps(inbox.posts[before:])
+    assert "8 messages waited" in told
+    assert sum(row.represents for row in world.rows() if row.state == "sent") == 8
+
+
+def test_what_may_have_arrived_before_them_is_not_said_to_have_been_seen_by_nobody(world: World, inbox: Inbox) -> None:
+    inbox.script = lambda number, body: None if number == 0 else (200, "ok", {})
+    world.change_rule({"quiet_hours": {**QUIET, "from": "08:55"}})
+    world.end("failure")
+    world.settle(3)
+    world.now = NOW + 200
+    world.settle(5)
+    world.end("success")
+    world.settle(5)
+    assert world.states() == ["retry", "pending"]
+    world.now = NOW + UNTIL_NINE
+    world.settle(10)
+    assert [title[:17] for title in titles(inbox)[1:]] == ["(possible repeat)", "🟢 CI is repaired"]
+
+
+def test_a_restart_within_them_changes_nothing(world: World, inbox: Inbox) -> None:
+    world.change_rule({"quiet_hours": QUIET})
+    world.end("failure")
+    world.settle(5)
+    world.restart()
+    world.settle(5)
+    assert (inbox.posts, world.states()) == ([], ["pending"])
+    world.now = NOW + UNTIL_NINE
+    world.restart()
+    world.settle(5)
+    assert len(inbox.posts) == 1
+
+
+def test_quiet_hours_that_are_set_meanwhile_hold_what_waits(world: World, inbox: Inbox) -> None:
+    world.end("failure")
+    world.dispatch.step()
+    world.change_rule({"quiet_hours": QUIET})
+    world.settle(30)
+    assert (inbox.posts, world.states()) == ([], ["pending"])
+
+
+def test_N6_no_digest_tells_what_a_deleted_rule_wanted(world: World, inbox: Inbox) -> None:
+    inbox.script = lambda number, body: (503, "no", {}) if world.now < NOW + 7000 else (200, "ok", {})
+    world.change_rule({"conditions": []})
+    for number in range(12):
+        world.end("failure", branch=f"b{number}")
+    world.settle(60)
+    world.db.transact(lambda conn: rules.delete_rule(conn, 1))
+    world.now = NOW + 8000
+    before = len(inbox.posts)
+    world.settle(10)
+    assert (len(inbox.posts), set(world.states())) == (before, {"suppressed"})
+    assert {row.why for row in world.rows()} == {"its rule was deleted"}
+
+
 def test_N6_a_muted_rule_tells_nothing_and_says_so(world: World, inbox: Inbox) -> None:
     world.change_rule({"muted_until": NOW + 50})
     world.end("failure")

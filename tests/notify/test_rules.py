@@ -62,15 +62,30 @@ def test_a_disabled_rule_wants_nothing_and_each_rule_is_told_once() -> None:
     assert index.matching(replace(FACT, names=("build_failed", "build_still_failing"))) == [(both, "build_failed")]
 
 
+def hostile_patterns() -> list[str]:
+    """1,000 globs of those that make a machine that goes back try for ever."""
+    words = random.Random(7)
+    units, ends = ("*a", "?*", "*[ab]", "*?", "*a*", "**a", "[a-z]*", "a*"), ("", "b", "!", "*b", "?")
+    parts = ("*", "?", "**", "[a-z]", "[!b]", "(a+)+", "a", "[", "]", "[[]", "{1,9}", ".*", "\\", "$", "|")
+    shaped = [unit * count + end for unit in units for count in range(10, 60, 4) for end in ends]
+    wild = ["".join(words.choices(parts, k=words.randint(20, 80))) for _ in range(1000 - len(shaped))]
+    return ["(a+)+$", *(glob[:200] for glob in (*shaped, *wild))][:1000]
+
+
 def test_N1_M16_no_pattern_takes_long() -> None:
-    hostile = ["*a" * 60 + "b", "?*" * 90, "(a+)+$", "[" * 150, "*" * 200, "[!" + "a-" * 90 + "]"]
-    values = ["a" * 255, "b" * 255, "a" * 254 + "!", "aA" * 100]
-    started = time.process_time()
-    for _ in range(50):
-        for glob in hostile:
-            for value in values:
-                any_matches([glob], value)
-    assert (time.process_time() - started) / (50 * len(hostile) * len(values)) < 0.002
+    values = ["a" * 255, "a" * 254 + "!", "ab" * 127]
+
+    def seconds(glob: str) -> float:
+        started = time.process_time()
+        for value in values * 5:
+            any_matches([glob], value)
+        return time.process_time() - started
+
+    # The best of some: the machine has other things to do too.
+    took = sorted(min(seconds(glob) for _ in range(4)) for glob in hostile_patterns())
+    ratio = took[-1] / took[len(took) // 2]
+    print(f"N1: slowest / median of {len(took)} hostile patterns: {ratio:.1f}")
+    assert ratio <= 20
 
 
 WORDS = ("octo/shop", "octo/shoe", "acme/web", "CI", "Deploy", "main", "release/1", "release/2", "ada", "bob", "push")

@@ -58,6 +58,24 @@ def test_N8_a_hostile_address_stays_one_address() -> None:
     assert link("https://github.com/a|b>c<d e", "Open") == "<https://github.com/a%7Cb%3Ec%3Cd%20e|Open>"
 
 
+@pytest.mark.parametrize(
+    ("url", "way"),
+    [
+        ("https://github.com/octo/shop/actions/runs/1", "Open on GitHub"),
+        ("https://github.example.org/octo/shop", "Open on github.example.org"),
+        ("https://github.com.evil.example/x", "Open on github.com.evil.example"),
+        ("https://github.com@evil.example/x", "Open on evil.example"),
+        ("https://evil.example<!here>/x", "Open on evil.example&lt;!here&gt;"),
+        ("https://[", "Open"),
+    ],
+)
+def test_N8_a_link_says_where_it_leads_to(url: str, way: str) -> None:
+    """A deployment's address is chosen by who deploys."""
+    told = payload(Message("t", "x", url=url))
+    assert told["blocks"][-1]["elements"][0]["text"].endswith(f"|{way}>")
+    assert told["text"].endswith(f"|{way}>")
+
+
 def test_a_cut_never_leaves_half_an_escape() -> None:
     for length in range(5, 30):
         cut = shown("<&>" * 20, length)
@@ -65,18 +83,27 @@ def test_a_cut_never_leaves_half_an_escape() -> None:
         assert re.fullmatch(r"(&(amp|lt|gt);)*…?", cut), cut
 
 
+def test_a_text_that_is_too_long_keeps_its_link_and_mentions_whole() -> None:
+    facts = tuple((f"Fact {number}", "<&>" * 200) for number in range(30))
+    said = Message("t", "x" * 2000, facts=facts, url="https://github.com/octo/shop", people=("ada",))
+    lines = plain_text(said, {"ada": "U024BE7LH"}).splitlines()
+    assert lines[-2:] == ["<@U024BE7LH>", "<https://github.com/octo/shop|Open on GitHub>"]
+    assert 3 < len(lines) < 30
+    assert len("\n".join(lines)) <= 3000
+
+
 def test_a_message_is_read_in_ten_seconds() -> None:
     """What broke, where, who, since when, and the link."""
     said = message.of_event("build_still_failing", DATA, 1_760_000_000, failures=3)
     assert plain_text(said).splitlines() == [
-        "🔴 CI still fails on main CI still fails on main (octo/shop)",
+        "🔴 CI still fails on main (octo/shop)",
         "Repository: octo/shop",
         "Commit: 0123456 Mend the door",
         "By: ada",
         "Failures in a row: 3",
         "Took: 3 min 5 s",
         "At: 2025-10-09 08:53:20 UTC",
-        "<https://github.com/octo/shop/actions/runs/1|Open>",
+        "<https://github.com/octo/shop/actions/runs/1|Open on GitHub>",
     ]
 
 
@@ -89,6 +116,10 @@ def test_a_message_is_read_in_ten_seconds() -> None:
         (302, "", None, "retry", None, False),
         (429, "rate_limited", "17", "retry", 17.0, False),
         (429, "", None, "retry", 30.0, False),
+        (429, "", "²", "retry", 30.0, False),
+        (429, "", "-5", "retry", 30.0, False),
+        (429, "", "Wed, 21 Oct 2026 07:28:00 GMT", "retry", 30.0, False),
+        (429, "", "9" * 5000, "retry", 3600.0, False),
         (500, "rollup_error", None, "retry", None, False),
         (503, "", None, "retry", None, False),
         (400, "invalid_blocks", None, "refused", None, True),
@@ -97,6 +128,8 @@ def test_a_message_is_read_in_ten_seconds() -> None:
         (404, "no_service", None, "gone", None, False),
         (404, "channel_not_found", None, "gone", None, False),
         (410, "channel_is_archived", None, "gone", None, False),
+        (403, "<html>proxy says no", None, "retry", None, False),
+        (404, "", None, "retry", None, False),
     ],
 )
 def test_D4_D6_D7_D8_what_slack_s_answers_mean(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import fields, validate
+from marshmallow import ValidationError, fields, validate
 
 from pipemon.api.schemas.base import Answer, Arguments
 from pipemon.api.schemas.fields import HERE, MAYBE, Moment, Text, Whole, Word
@@ -10,7 +10,8 @@ from pipemon.notify.rules import EVENTS
 from pipemon.queries.notifications import STATUS
 
 LONGEST_GLOB = 200
-AT: dict[str, Any] = {"metadata": {"type": "string", "format": "date-time"}, **HERE}
+DATE = {"type": "string", "format": "date-time"}
+AT: dict[str, Any] = {"metadata": DATE, **HERE}
 
 
 class HistoryArguments(Arguments):
@@ -31,8 +32,13 @@ class Entry(Answer):
     metadata = fields.Dict(**HERE)
 
 
+def _can_be_seen(text: str) -> None:
+    if not any(char.isprintable() and not char.isspace() for char in text):
+        raise ValidationError("There is nothing in it to be seen.")
+
+
 class Send(Arguments):
-    text = fields.String(required=True, validate=validate.Length(1, 3000))
+    text = fields.String(required=True, validate=[validate.Length(1, 3000), _can_be_seen])
     blocks = fields.List(fields.Dict(), load_default=list, validate=validate.Length(max=50))
     channel = Text(load_default=None)
     rule_id = Whole(load_default=None, allow_none=True, validate=validate.Range(1))
@@ -49,11 +55,19 @@ class Sent(Answer):
 
 
 class Mute(Arguments):
-    repository = fields.String(validate=validate.Length(1, LONGEST_GLOB))
-    workflow = fields.String(validate=validate.Length(1, LONGEST_GLOB))
-    branch = fields.String(validate=validate.Length(1, LONGEST_GLOB))
-    until = Moment(required=True, metadata={"type": "string", "format": "date-time"})
-    reason = fields.String(validate=validate.Length(max=200))
+    repository = fields.String(allow_none=True, validate=validate.Length(1, LONGEST_GLOB))
+    workflow = fields.String(allow_none=True, validate=validate.Length(1, LONGEST_GLOB))
+    branch = fields.String(allow_none=True, validate=validate.Length(1, LONGEST_GLOB))
+    until = Moment(required=True, validate=validate.NoneOf([None], error="It must end."), metadata=DATE)
+    reason = fields.String(allow_none=True, validate=validate.Length(max=200))
+
+
+class ShownMute(Answer):
+    repository = fields.String(**MAYBE)
+    workflow = fields.String(**MAYBE)
+    branch = fields.String(**MAYBE)
+    until = Moment(metadata=DATE, **HERE)
+    reason = fields.String(**MAYBE)
 
 
 class SettingsChanges(Arguments):
@@ -73,7 +87,7 @@ class Settings(Answer):
     retry_attempts = fields.Integer(**HERE)
     retry_delay_seconds = fields.Float(**HERE)
     group_interval_seconds = fields.Integer(**HERE)
-    mutes = fields.List(fields.Dict(), **HERE)
+    mutes = fields.List(fields.Nested(ShownMute), **HERE)
     channels = fields.List(fields.String(), **HERE)
 
 

@@ -191,7 +191,7 @@ def as_html(message: Message) -> str:
     )
     parts += [f'<table style="border-collapse:collapse;font-size:14px">{rows}</table>'] if rows else []
     if message.url:
-        parts.append(f'<p style="margin:12px 0 0"><a href="{shown(message.url)}">Open on GitHub</a></p>')
+        parts.append(f'<p style="margin:12px 0 0"><a href="{shown(message.url)}">{shown(message.way)}</a></p>')
     colour = COLOURS.get(message.severity, COLOURS["info"])
     style = f"font:15px/1.4 system-ui,sans-serif;border-left:4px solid {colour};padding:4px 0 4px 16px;max-width:640px"
     return f'<div style="{style}">{"".join(parts)}</div>'

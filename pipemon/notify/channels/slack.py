@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipemon.domain.secrets import Secret
-from pipemon.notify.channel import Doubt, NotSent, Outcome
+from pipemon.notify.channel import Doubt, NotSent, Outcome, wait_of
 from pipemon.notify.channels.slack_form import People, payload, plain_text
 from pipemon.notify.message import Message
 
@@ -18,6 +18,9 @@ SEND_SECONDS = 10.0
 # https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks#handling_errors
 GONE = ("no_service", "no_active_hooks", "no_team", "team_disabled", "invalid_token", "action_prohibited",
         "channel_not_found", "channel_is_archived", "posting_to_general_channel_denied", "user_not_found")  # fmt: skip
+
+NO_WORD = "no word of Slack's"
+RATE_LIMIT_SECONDS = 30.0
 
 # (status, body, Retry-After) of a POST; raises NotSent or Doubt.
 Post = Callable[[str, bytes, float], tuple[int, str, str | None]]
@@ -67,17 +70,16 @@ class Slack:
 def meaning(status: int, body: str, retry_after: str | None, has_blocks: bool) -> tuple[Outcome, bool]:
     """Return what Slack's answer means, and whether a plainer message may be taken."""
     said = body.strip()[:80]
-    word = said if said.replace("_", "").isalnum() else "no word of Slack's"
+    word = said if said.replace("_", "").isalnum() else NO_WORD
     if status == 200 and said == "ok":
         return Outcome("sent", "ok"), False
     if status == 429:
-        seconds = float(retry_after) if retry_after and retry_after.isdigit() else 30.0
-        return Outcome("retry", "Slack asks to wait", seconds), False
+        return Outcome("retry", "Slack asks to wait", wait_of(retry_after) or RATE_LIMIT_SECONDS), False
     if status >= 500:
         return Outcome("retry", f"Slack answered {status}"), False
-    if status in (403, 404, 410) or word in GONE:
+    if word in GONE or (status in (403, 404, 410) and word != NO_WORD):
         return Outcome("gone", f"Slack answered {status} {word}"), False
     if status == 400:
         return Outcome("refused", f"Slack answered 400 {word}"), has_blocks
-    # 200 that is not ok, a proxy's page, a redirect: nothing of Slack's has taken it.
+    # 200 that is not ok, a redirect, a proxy's page (be it a 403): nothing of Slack's has taken or refused it.
     return Outcome("retry", f"not Slack's answer: {status}"), False

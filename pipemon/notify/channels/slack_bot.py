@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipemon.domain.secrets import Secret
-from pipemon.notify.channel import Doubt, NotSent, Outcome
-from pipemon.notify.channels.slack import SEND_SECONDS
+from pipemon.notify.channel import Doubt, NotSent, Outcome, wait_of
+from pipemon.notify.channels.slack import RATE_LIMIT_SECONDS, SEND_SECONDS
 from pipemon.notify.channels.slack_form import People, payload, plain_text
 from pipemon.notify.message import Message, standing
 
@@ -32,7 +32,6 @@ LOST = (
     "message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed", "cannot_reply_to_message",
     "channel_not_found", "not_in_channel", "is_archived",
 )  # fmt: skip
-RATE_LIMIT_SECONDS = 30.0
 # All calls of one message together take no longer than a sending may; with less than this left none is begun.
 LEAST_SECONDS = 1.0
 REFERENCE = r"[A-Z0-9]{2,30} [0-9]{1,20}\.[0-9]{1,10}"
@@ -134,8 +133,7 @@ def meaning(status: int, text: str, retry_after: str | None) -> tuple[Outcome, s
     error = str(said.get("error", ""))[:80]
     word = error if error.replace("_", "").isalnum() else ""
     if status == 429 or word in ("ratelimited", "rate_limited"):
-        seconds = float(retry_after) if retry_after and retry_after.isdigit() else RATE_LIMIT_SECONDS
-        return Outcome("retry", "Slack asks to wait", seconds), word
+        return Outcome("retry", "Slack asks to wait", wait_of(retry_after) or RATE_LIMIT_SECONDS), word
     if word in DOUBTFUL:
         return Outcome("uncertain", f"Slack answered {word}"), word
     if status >= 500 or word in LATER:

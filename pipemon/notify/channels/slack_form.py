@@ -16,6 +16,7 @@ LONGEST_HEADER = 150
 LONGEST_FIELD = 1900
 LONGEST_TEXT = 3000
 LONGEST_ERROR = 500
+LONGEST_WAY = 100
 # Their ids in Slack, by their login on GitHub in small letters.
 People = Mapping[str, str]
 NOBODY: People = MappingProxyType({})
@@ -46,15 +47,17 @@ def code(text: str) -> str:
 
 def plain_text(message: Message, people: People = NOBODY) -> str:
     """Return the message in plain text: for notifications on a phone, and where blocks are not taken."""
-    lines = [
-        f"{shown(message.heading, 300)} {shown(message.text, 1000) if message.text != message.title else ''}".strip()
-    ]
+    # A phone shows the beginning: the title is not said twice.
+    more = message.text.removeprefix(message.title)
+    lines = [f"{shown(message.heading, 300)} {shown(more, 1000)}".strip()]
     lines += [f"Error: {shown(message.error, 300)}"] if message.error else []
     lines += [f"{word}: {shown(what, 300)}" for word, what in message.facts if what]
-    lines += [mentioned] if (mentioned := mentions(message, people)) else []
-    if message.url:
-        lines.append(link(message.url, "Open"))
-    return "\n".join(lines)[:LONGEST_TEXT]
+    last = [mentioned] if (mentioned := mentions(message, people)) else []
+    last += [link(message.url, shown(message.way, LONGEST_WAY))] if message.url else []
+    # Not through the middle of a link: what is too long loses its last facts.
+    while len(lines) > 1 and len("\n".join(lines + last)) > LONGEST_TEXT:
+        lines.pop()
+    return "\n".join(lines + last)
 
 
 def mentions(message: Message, people: People) -> str:
@@ -85,7 +88,7 @@ def payload(message: Message, people: People = NOBODY) -> dict[str, Any]:
     ]
     for start in range(0, len(fields), 10):
         blocks.append(SectionBlock(fields=fields[start : start + 10]))
-    last = [link(message.url, "Open on GitHub")] if message.url else []
+    last = [link(message.url, shown(message.way, LONGEST_WAY))] if message.url else []
     last += [mentioned] if (mentioned := mentions(message, people)) else []
     if last:
         blocks.append(ContextBlock(elements=[MarkdownTextObject(text=text) for text in last]))

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 from pipemon.domain.secrets import Secret
 from pipemon.domain.times import format_time
-from pipemon.notify.channel import Doubt, NotSent, Outcome
+from pipemon.notify.channel import Doubt, NotSent, Outcome, wait_of
 from pipemon.notify.message import Message
 
 SEND_SECONDS = 10.0
@@ -52,8 +52,7 @@ class Webhook:
         if 200 <= status < 300:
             return Outcome("sent", f"answered {status}")
         if status == 429 or status >= 500:
-            seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
-            return Outcome("retry", f"answered {status}", seconds)
+            return Outcome("retry", f"answered {status}", wait_of(retry_after))
         return Outcome("gone" if status in (404, 410) else "refused", f"answered {status}")
 
     def _sign(self, secret: Secret, body: bytes) -> str:
