@@ -112,7 +112,7 @@ def flakiness(db: Database, window: Window, most: int = MOST_JOBS) -> Flakiness:
         FlakyJob(
             window.scope.repositories[repository_id], workflow_id, names.get(workflow_id, str(workflow_id)), name,
             n, flaky, of_platform, tuple(commits.get((workflow_id, name), ())[:MOST_COMMITS]),
-            replace(window.scope, workflow=str(workflow_id)),
+            replace(window.scope, workflow=str(workflow_id), job=name),
         )
         for repository_id, workflow_id, name, n, flaky, of_platform in ranked
     )  # fmt: skip

@@ -25,13 +25,13 @@ SECONDS = {"duration": runs.c.duration_seconds, "queue": runs.c.queue_seconds}
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How the completed runs of one branch, or of one author, ended. `scope` leads to them, where it can."""
+    """How the completed runs of one branch, or of one author, ended. `scope` leads to them."""
 
     name: str
     total: int
     succeeded: int
     failed: int
-    scope: Scope | None
+    scope: Scope
 
     @property
     def failure_rate(self) -> float:
@@ -146,7 +146,13 @@ def _shares(db: Database, scope: Scope, kind: str) -> tuple[Share, ...]:
     """Return the ten with the most failures; nobody without one is among them."""
     red = sorted((one for one in rolled.read(db, scope, kind) if one.bad), key=lambda one: (-one.bad, one.item))
     return tuple(
-        Share(one.item, one.n, one.good, one.bad, replace(scope, branch=one.item) if kind == "branch" else None)
+        Share(
+            one.item,
+            one.n,
+            one.good,
+            one.bad,
+            replace(scope, branch=one.item) if kind == "branch" else replace(scope, author=one.item),
+        )
         for one in red[:MOST_ROWS]
     )
 
@@ -176,7 +182,7 @@ def _failing_jobs(db: Database, scope: Scope) -> tuple[JobRow, ...]:
     return tuple(
         JobRow(
             scope.repositories[repository], names.get(workflow, str(workflow)), name, n, int(failed),
-            replace(scope, workflow=str(workflow)),
+            replace(scope, workflow=str(workflow), failed_job=name),
         )
         for repository, workflow, name, n, failed in db.heavy(query.limit(MOST_ROWS))
     )  # fmt: skip

@@ -73,7 +73,7 @@ def question(
 
 def count(db: Database, scope: Scope, **over: Any) -> int:
     """How many completed builds the list shows behind a number."""
-    wanted = lists.Wanted(replace(scope, status="completed", **over), per_page=1)
+    wanted = lists.Wanted(replace(scope, **({"status": "completed"} | over)), per_page=1)
     return lists.page(db, wanted, AsOf(END, "fresh", 0)).total_count
 
 
@@ -169,8 +169,7 @@ def check_failures(db: Database, history: History, window: Window, ask: Ask) -> 
     assert (found.tally.failed, found.tally.total) == (len(true.failed), len(true.done))
     for shares, what in ((found.by_branch, lambda run: run.branch), (found.by_author, slow.author)):
         assert [(one.name, one.total, one.failed, one.failure_rate) for one in shares] == true.shares(what)  # type: ignore[arg-type]
-    for share in found.by_branch:
-        assert share.scope is not None
+    for share in (*found.by_branch, *found.by_author):
         assert count(db, share.scope, result="failed") == share.failed
     over = [(at, life.run.id) for life in true.failed if (at := slow.times(life, max(life.tries))[0]) is not None]
     assert [(one.completed_at, one.id) for one in found.recent] == sorted(over, reverse=True)[:10]
@@ -179,6 +178,7 @@ def check_failures(db: Database, history: History, window: Window, ask: Ask) -> 
     for job in found.jobs:
         assert job.scope.workflow is not None
         assert (int(job.scope.workflow), job.name, job.n, job.failed) in wanted
+        assert count(db, job.scope, result="failed") == job.failed
     assert sum(point.n for point in found.trend) == len(true.decisive)
 
 
@@ -229,6 +229,9 @@ def check_flaky(db: Database, history: History, window: Window, ask: Ask) -> Non
         (wilson(row[1], row[0])[0] if row[0] else 0.0 for row in wanted.values() if row[1] or row[2]), reverse=True
     )
     for one in found.jobs:
+        having = [life for life in Slow(history, ask).window if life.run.workflow_id == one.workflow_id]
+        having = [life for life in having if any(job.name == one.name for own in life.jobs.values() for job in own)]
+        assert count(db, one.scope, status=None) == len(having)
         assert len(one.commits) == min(one.flaky, 5)
         for commit in one.commits:
             for run_id, ends in ((commit.failed_in, FAILED), (commit.succeeded_in, ("success",))):
