@@ -20,6 +20,7 @@ from pipemon.queries.scope import Scope
 from pipemon.queries.window import Window
 from pipemon.store import repositories
 from pipemon.store.engine import Database
+from tests.builders import a_job, a_run
 from tests.queries import lives, slow
 from tests.queries.lives import DAY, END, EXCLUDED, FAILED, History, Life
 from tests.queries.slow import Ask, Slow
@@ -402,3 +403,53 @@ def test_a_change_needs_a_window_before_that_was_read(database: Database) -> Non
     assert change.total_builds.relative == round((now.total - before.total) / before.total * 100, 2)
     assert change.success_rate is not None
     assert change.success_rate.absolute == round(now.success_rate - before.success_rate, 2)
+
+
+def told_alone(db: Database, *told_: Life) -> History:
+    lives.watch(db, lives.WATCHED)
+    lives.take_in(db, random.Random(1), told_)
+    return History({life.run.id: life for life in told_})
+
+
+def a_life(place: int, **over: Any) -> Life:
+    """A run of workflow 11, an hour before the end and a minute after the one before, with one job of five minutes."""
+    at = END - 3600 + 60 * place
+    run = a_run(
+        id=place + 1, repository="acme/alpha", workflow_id=11, name="CI", run_number=place, created_at=at,
+        started_at=at, updated_at=at + 300, head_repository="acme/alpha", **over,
+    )  # fmt: skip
+    job = a_job(run, id=100 + place, conclusion=run.conclusion, started_at=at, completed_at=at + 300)
+    return Life({1: run}, {1: (job,)})
+
+
+@pytest.mark.parametrize(
+    ("newer", "what"),
+    [
+        ({}, "superseded"),
+        ({"event": "schedule"}, "cancelled"),
+        ({"branch": "trunk"}, "cancelled"),
+        ({"head_repository": "eve/fork"}, "cancelled"),
+        ({"head_repository": None}, "cancelled"),
+        ({"workflow_id": 13, "name": "CI"}, "cancelled"),
+        ({"run_number": -1}, "cancelled"),
+        ({"created_at": END - 3600 + 301}, "cancelled"),
+        ({"created_at": END - 3600 + 300}, "superseded"),
+    ],
+)
+def test_what_overtakes_a_cancelled_run(database: Database, newer: dict[str, Any], what: str) -> None:
+    old, new = a_life(0, conclusion="cancelled"), a_life(1)
+    new.tries[1] = replace(new.run, **newer)
+    history = told_alone(database, old, new)
+    window, ask = question(database, 1)
+    check_cost(database, history, window, ask)
+    found = cost.cost(database, window, PRICES).bill.parts
+    assert {name: part.jobs for name, part in found.items()} == {what: 1, "useful": 1}
+    new.gone = True
+    lives.take_in(database, random.Random(1), [new])
+    assert cost.cost(database, window, PRICES).bill.parts.keys() == {"cancelled"}
+
+
+def test_of_equals_the_first_in_the_alphabet_is_the_most_active(database: Database) -> None:
+    told_alone(database, *(a_life(place, branch=name, actor=name, commit=None) for place, name in enumerate("cab")))
+    found = analytics.overview(database, question(database, 1)[0])
+    assert (found.most_active_branch, found.most_active_author) == ("a", "a")
