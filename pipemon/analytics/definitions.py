@@ -24,6 +24,15 @@ DEFINITIONS = (
         "workflow runs",
     ),
     Definition(
+        "builds.succeeded",
+        "Successes",
+        "builds",
+        "builds that ended as success",
+        WINDOW,
+        "All other builds.",
+        "workflow runs",
+    ),
+    Definition(
         "builds.failed",
         "Failures",
         "builds",
@@ -159,11 +168,13 @@ DEFINITIONS = (
         "jobs",
         "failed jobs whose failing step has the same error lines, without what varies from run to run",
         "Failed jobs of the window's completed builds, of all attempts.",
-        "Jobs of which no log was read: wanted, expired, missing, unreadable, or beyond 20 of a build.",
+        "Jobs of which no log was read: wanted, expired, missing, unreadable, or beyond 20 of a build (left_out), and "
+        "those whose log says nothing (silent). Jobs that failed more than 7 days before they were seen: nobody asks "
+        "for their logs.",
         "logs of failed jobs",
     ),
     *OF_JOBS,
     *OF_DELIVERY,
 )
 
-IDS = frozenset(one.id for one in DEFINITIONS)
+BY_ID = {one.id: one for one in DEFINITIONS}

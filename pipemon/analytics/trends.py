@@ -53,9 +53,9 @@ def _hours(from_at: int, to_at: int, zone: ZoneInfo) -> list[int]:
     at = from_at
     while at < to_at:
         offset = datetime.fromtimestamp(at, UTC).astimezone(zone).utcoffset() or timedelta()
-        # Where the clock moves by half an hour, an hour may begin anew within one.
         start = at - (at + int(offset.total_seconds())) % HOUR_SECONDS
-        starts.append(max(start, starts[-1] + 1) if starts else start)
+        # Where the clock moves by half an hour, it does so at the end of an hour, and half a one follows.
+        starts.append(max(start, at) if starts else start)
         at = start + HOUR_SECONDS
     return starts
 

@@ -10,7 +10,7 @@ from pipemon.analytics.definition import Definition
 from pipemon.analytics.definitions import DEFINITIONS
 from pipemon.api.arguments import Blueprint
 from pipemon.api.auth import scope
-from pipemon.api.csv import AS_CSV, as_asked, table_of
+from pipemon.api.csv import AS_CSV, as_asked, columns_of, table_of
 from pipemon.api.schemas import analytics as shapes
 from pipemon.api.schemas import regressions as shifts
 from pipemon.api.schemas import tables
@@ -65,7 +65,8 @@ def trends(wanted: dict[str, Any]) -> analytics.Trends | Response:
 @bp.also(200, **AS_CSV)
 def mttr(wanted: dict[str, Any]) -> analytics.Recoveries | Response:
     """Show how soon red branches recovered, and which are red."""
-    return as_asked(wanted, analytics.recovery(services().db, to_window(wanted)), tables.Recovery, "failure_incidents")
+    found = analytics.recovery(services().db, to_window(wanted))
+    return as_asked(wanted, found, tables.Recovery, "failure_incidents", "mttr")
 
 
 @bp.get("/incidents")
@@ -75,7 +76,8 @@ def mttr(wanted: dict[str, Any]) -> analytics.Recoveries | Response:
 @bp.also(200, **AS_CSV)
 def incidents(wanted: dict[str, Any]) -> analytics.Recoveries | Response:
     """List the red streaks that recovered in the window, and those that began in it and are open."""
-    return as_asked(wanted, analytics.recovery(services().db, to_window(wanted)), tables.IncidentList, "incidents")
+    found = analytics.recovery(services().db, to_window(wanted))
+    return as_asked(wanted, found, tables.IncidentList, "incidents", "incidents")
 
 
 @bp.get("/performance")
@@ -98,9 +100,8 @@ def show_regressions(wanted: dict[str, Any]) -> regressions.Regressions | Respon
     if wanted["format"] != "csv":
         return found
     rows = shifts.Regressions().dump(found)["regressions"]
-    names = [name for name in shifts.Regression().dump_fields if name not in ("since", "until")]
     told = ({**row, **_marks(row)} for row in rows)
-    return table_of([*names, *MARK_NAMES], told, "regressions")
+    return table_of([*columns_of(shifts.Regression), *MARK_NAMES], told, "regressions")
 
 
 def _marks(row: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +126,8 @@ def failures(wanted: dict[str, Any]) -> whole.WholeFailures:
 @bp.also(200, **AS_CSV)
 def signatures(wanted: dict[str, Any]) -> reasons.Signatures | Response:
     """Show why jobs failed: grouped by the errors in their logs, the most frequent first."""
-    return as_asked(wanted, reasons.signatures(services().db, to_window(wanted)), Signatures, "signatures")
+    found = reasons.signatures(services().db, to_window(wanted))
+    return as_asked(wanted, found, Signatures, "signatures", "signatures")
 
 
 @bp.get("/workflows/comparison")
@@ -136,4 +138,4 @@ def signatures(wanted: dict[str, Any]) -> reasons.Signatures | Response:
 def comparison(wanted: dict[str, Any]) -> whole.BilledComparison | Response:
     """Show the workflows side by side."""
     found = whole.compare(services().db, to_window(wanted), dict(services().settings.runner_prices))
-    return as_asked(wanted, found, tables.Comparison, "workflows")
+    return as_asked(wanted, found, tables.Comparison, "workflows", "comparison")

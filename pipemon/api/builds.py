@@ -16,8 +16,10 @@ from pipemon.queries import detail, runs
 
 bp = Blueprint("builds", __name__, url_prefix="/api/v1/builds", description="Workflow runs")
 
-FILTERS = ("workflow", "branch", "event", "actor", "sha", "conclusion", "created_from", "created_to", "result",
-           "signature")  # fmt: skip
+FILTERS = (
+    "workflow", "branch", "event", "actor", "author", "sha", "conclusion", "created_from", "created_to", "result",
+    "signature", "job", "failed_job",
+)  # fmt: skip
 
 
 @bp.get("")

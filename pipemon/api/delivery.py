@@ -6,7 +6,7 @@ from flask import Response
 
 from pipemon.api.arguments import Blueprint
 from pipemon.api.auth import scope
-from pipemon.api.csv import AS_CSV, table_of
+from pipemon.api.csv import AS_CSV, columns_of, table_of
 from pipemon.api.schemas import delivery as shapes
 from pipemon.api.schemas.analytics import AnalyticsOverview
 from pipemon.api.schemas.window import WeekArguments, to_window
@@ -16,7 +16,8 @@ from pipemon.queries.delivery import Delivers
 
 bp = Blueprint("delivery", __name__, url_prefix="/api/v1/analytics", description="The four keys of delivery")
 
-NOT_IN_A_CELL = ("kinds", "without_lead_time", "change_failures", "open_failures", "unavailable")
+LEAD_NAMES = {"n": "lead_time_n", "median": "lead_time_minutes_median", "p90": "lead_time_minutes_p90"}
+LEVEL_NAMES = {name: f"level_{name}" for name in shapes.Level().dump_fields}
 
 
 def delivers() -> Delivers:
@@ -44,14 +45,12 @@ def dora(wanted: dict[str, Any]) -> delivery.Delivery | Response:
     found = delivery.delivery(services().db, to_window(wanted), delivers(), wanted["environment"])
     if wanted["format"] != "csv":
         return found
-    rows = [_flat(row) for row in shapes.Dora().dump(found)["environments"]]
-    names = list(rows[0]) if rows else ["repository", "environment"]
-    return table_of(names, rows, "dora")
+    names = [*columns_of(shapes.EnvironmentKeys), *LEAD_NAMES.values(), *LEVEL_NAMES.values()]
+    return table_of(names, map(_flat, shapes.Dora().dump(found)["environments"]), "dora")
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
     """Return an environment's row with one value a cell."""
-    lead, level = row.pop("lead_time_minutes") or {}, row.pop("dora_level")
-    plain = {name: value for name, value in row.items() if name not in NOT_IN_A_CELL}
-    times = {f"lead_time_{name}": lead.get(name) for name in ("n", "median", "p90")}
-    return plain | times | {f"level_{name}": value for name, value in level.items()}
+    lead, level = row["lead_time_minutes"] or {}, row["dora_level"] or {}
+    times = {name: lead.get(part) for part, name in LEAD_NAMES.items()}
+    return row | times | {name: level.get(part) for part, name in LEVEL_NAMES.items()}

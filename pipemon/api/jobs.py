@@ -6,7 +6,7 @@ from flask import Response
 
 from pipemon.api.arguments import Blueprint
 from pipemon.api.auth import scope
-from pipemon.api.csv import AS_CSV, as_asked, table_of
+from pipemon.api.csv import AS_CSV, as_asked, columns_of, table_of
 from pipemon.api.schemas import jobs as shapes
 from pipemon.api.schemas.window import TableArguments, to_window
 from pipemon.api.services import services
@@ -22,7 +22,8 @@ bp = Blueprint("jobs", __name__, url_prefix="/api/v1/analytics", description="Wh
 @bp.also(200, **AS_CSV)
 def show_flaky(wanted: dict[str, Any]) -> flaky.Flakiness | Response:
     """List the jobs that failed and succeeded on the same commit, the surest first."""
-    return as_asked(wanted, flaky.flakiness(services().db, to_window(wanted)), shapes.Flakiness, "flaky_jobs")
+    found = flaky.flakiness(services().db, to_window(wanted))
+    return as_asked(wanted, found, shapes.Flakiness, "flaky_jobs", "flaky")
 
 
 @bp.get("/queue")
@@ -37,7 +38,7 @@ def show_queue(wanted: dict[str, Any]) -> queue.Queues | Response:
         return found
     told = shapes.Queues().dump(found)["labels"]
     rows = [{"labels": " ".join(one["labels"]), **hour} for one in told for hour in one["hours"]]
-    return table_of(["labels", *shapes.HourWaits().dump_fields], rows, "queue")
+    return table_of(["labels", *columns_of(shapes.HourWaits)], rows, "queue")
 
 
 @bp.get("/cost")
@@ -48,4 +49,4 @@ def show_queue(wanted: dict[str, Any]) -> queue.Queues | Response:
 def show_cost(wanted: dict[str, Any]) -> cost.Cost | Response:
     """Estimate what the jobs cost, and how much of it was for nothing."""
     prices = dict(services().settings.runner_prices)
-    return as_asked(wanted, cost.cost(services().db, to_window(wanted), prices), shapes.Cost, "workflows")
+    return as_asked(wanted, cost.cost(services().db, to_window(wanted), prices), shapes.Cost, "workflows", "cost")

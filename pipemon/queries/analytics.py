@@ -13,7 +13,7 @@ from pipemon.queries.freshness import AsOf
 from pipemon.queries.incidents import Incident
 from pipemon.queries.rows import Rows
 from pipemon.queries.scope import Scope
-from pipemon.queries.window import Basis, Tally, Window, basis, coverage, read_groups, tally
+from pipemon.queries.window import Basis, Exclusion, Tally, Window, basis, coverage, read_groups, tally
 from pipemon.store.engine import Database
 
 MOST_LISTED = 1000
@@ -112,6 +112,11 @@ class Recoveries:
     def recovery(self) -> Recovery:
         """How long the recovered ones lasted."""
         return self.counted.recovery
+
+    @property
+    def left_out(self) -> tuple[Exclusion, ...]:
+        """The incidents that are in no mean: those that are open."""
+        return (Exclusion("open", self.counted.still_open),) if self.counted.still_open else ()
 
     @property
     def weekly(self) -> tuple[Point, ...]:

@@ -83,7 +83,7 @@ def bottlenecks(db: Database, scope: Scope) -> Bottlenecks:
         jobs=tuple(
             SlowJob(
                 *names[one.workflow_id], one.name, one.n, one.seconds / one.n, rate(one.critical, one.n),
-                one.exclusive / one.n, replace(scope, workflow=str(one.workflow_id)),
+                one.exclusive / one.n, replace(scope, workflow=str(one.workflow_id), job=one.name),
             )
             for one in ranked[:MOST_ROWS]
         ),
@@ -91,7 +91,7 @@ def bottlenecks(db: Database, scope: Scope) -> Bottlenecks:
             SlowStep(
                 *names[one.workflow_id], one.job, one.name, one.n, one.seconds / one.n,
                 rate(one.critical, found.path_seconds.get(one.workflow_id, 0)),
-                replace(scope, workflow=str(one.workflow_id)),
+                replace(scope, workflow=str(one.workflow_id), job=one.job),
             )
             for one in slow[:MOST_ROWS]
         ),
@@ -105,9 +105,13 @@ def failing_steps(db: Database, scope: Scope) -> tuple[FailingStep, ...]:
     names = _names(db, scope)
     ranked = sorted(rows.items(), key=lambda item: (-item[1][0], *item[0][1:], item[0][0]))
     return tuple(
-        FailingStep(*names[workflow_id], job, step, count, last, replace(scope, workflow=str(workflow_id)))
+        FailingStep(*names[workflow_id], job, step, count, last, _of_failed(scope, workflow_id, job))
         for (workflow_id, job, step), (count, last) in ranked[:MOST_ROWS]
     )
+
+
+def _of_failed(scope: Scope, workflow_id: int, job: str) -> Scope:
+    return replace(scope, workflow=str(workflow_id), failed_job=job)
 
 
 def _names(db: Database, scope: Scope) -> Names:

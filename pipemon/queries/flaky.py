@@ -95,7 +95,7 @@ def flakiness(db: Database, window: Window, most: int = MOST_JOBS) -> Flakiness:
             window.scope.repositories[row.repository_id], row.workflow_id,
             names.get(row.workflow_id, str(row.workflow_id)), row.name, row.n, row.flaky, row.platform,
             tuple(FlakyCommit(shas[failed], failed, good) for failed, good in row.commits if failed in shas),
-            replace(window.scope, workflow=str(row.workflow_id)),
+            replace(window.scope, workflow=str(row.workflow_id), job=row.name),
         )
         for row in found.rows
     )  # fmt: skip

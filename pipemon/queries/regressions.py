@@ -86,7 +86,7 @@ def regressions(db: Database, window: Window) -> Regressions:
         Regression(
             window.scope.repositories[names[key][0]], key, names[key][1], job, measure.name, measure.unit, shift,
             _mark(rows[shift.place]), None if shift.until is None else _mark(rows[shift.until]),
-            replace(window.scope, workflow=str(key)),
+            replace(window.scope, workflow=str(key), job=job),
         )
         for (key, job, rows), measure, shift in found
     ]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 
 from pipemon.domain.runs import FAILED
-from pipemon.store.schema import repositories, runs, workflows
+from pipemon.store.schema import jobs, repositories, runs, workflows
 from pipemon.store.schema_failures import failures
 
 Condition: TypeAlias = sa.ColumnElement[bool]
@@ -41,7 +41,8 @@ class Scope:
     The window [created_from, created_to) is by `created_at`, in Unix seconds. `text` is looked for in name, branch and
     commit message; `outcome` is a conclusion that was asked for in the place of a status, beside `conclusion`.
     `exclude_workflows` are the globs of EXCLUDE_WORKFLOWS. `result` is "failed" or "decisive"; `pull_requests` false
-    leaves out the runs of pull requests; `signature` is why one of their jobs failed.
+    leaves out the runs of pull requests; `signature` is why one of their jobs failed. `job` is the name of a job of any
+    of their attempts, `failed_job` of one that failed in the latest.
     """
 
     repositories: Mapping[int, str]
@@ -60,6 +61,9 @@ class Scope:
     result: str | None = None
     pull_requests: bool = True
     signature: str | None = None
+    author: str | None = None
+    job: str | None = None
+    failed_job: str | None = None
 
 
 def where(scope: Scope) -> list[Condition]:
@@ -87,6 +91,13 @@ def where(scope: Scope) -> list[Condition]:
         found.append(runs.c.id.in_(sa.select(failures.c.run_id).where(failures.c.signature == scope.signature)))
     if scope.text is not None:
         found.append(_has_text(scope.text))
+    if scope.author is not None:
+        found.append(sa.func.coalesce(runs.c.author, runs.c.actor) == scope.author)
+    if scope.job is not None:
+        found.append(_has_job(jobs.c.name == scope.job))
+    if scope.failed_job is not None:
+        latest = jobs.c.run_attempt == runs.c.run_attempt
+        found.append(_has_job(jobs.c.name == scope.failed_job, latest, jobs.c.conclusion.in_(sorted(FAILED))))
     return found + [
         runs.c[name] == value
         for name in ("branch", "event", "actor", "status", "conclusion")
@@ -130,6 +141,10 @@ def workflows_called(name: str) -> Query:
 def _has_sha(sha: str) -> Condition:
     """Return the condition of a commit by how its hash begins: as a range, which the index can answer."""
     return sa.and_(runs.c.sha >= sha.lower(), runs.c.sha < sha.lower() + "g")
+
+
+def _has_job(*conditions: Condition) -> Condition:
+    return sa.exists().where(jobs.c.run_id == runs.c.id, *conditions).correlate(runs)
 
 
 def _has_text(text: str) -> Condition:

@@ -26,13 +26,13 @@ MOST_ROWS = 10
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How the completed runs of one branch, or of one author, ended. `scope` leads to them, where it can."""
+    """How the completed runs of one branch, or of one author, ended. `scope` leads to them."""
 
     name: str
     total: int
     succeeded: int
     failed: int
-    scope: Scope | None
+    scope: Scope
 
     @property
     def failure_rate(self) -> float:
@@ -138,7 +138,7 @@ def _seconds(rows: Rows, column: str) -> Summary:
 def _shares(db: Database, scope: Scope, column: str) -> tuple[Share, ...]:
     """Return the ten with the most failures; nobody without one is among them."""
     return tuple(
-        Share(name, n, good, bad, replace(scope, branch=name) if column == "branch" else None)
+        Share(name, n, good, bad, replace(scope, branch=name) if column == "branch" else replace(scope, author=name))
         for name, n, good, bad in over(db, "runs", scope, _worst, column)
     )
 
@@ -176,7 +176,7 @@ def _failing_jobs(db: Database, scope: Scope) -> tuple[JobRow, ...]:
     return tuple(
         JobRow(
             scope.repositories[repository], names.get(workflow, str(workflow)), name, n, failed,
-            replace(scope, workflow=str(workflow)),
+            replace(scope, workflow=str(workflow), failed_job=name),
         )
         for repository, workflow, name, n, failed in over(db, "jobs", scope, _worst_jobs)
     )  # fmt: skip

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from pipemon.analytics.definitions import DEFINITIONS, IDS
+from pipemon.analytics.definitions import BY_ID, DEFINITIONS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -18,4 +18,4 @@ def test_the_document_has_every_definition_word_for_word() -> None:
 
 
 def test_an_id_names_one_definition() -> None:
-    assert len(IDS) == len(DEFINITIONS)
+    assert len(BY_ID) == len(DEFINITIONS)

@@ -39,6 +39,16 @@ def test_hours_that_come_twice_are_two() -> None:
     assert starts == [begin + place * HOUR for place in range(25)]
 
 
+@pytest.mark.parametrize(("day", "hours"), [("2025-10-05", 23.5), ("2025-04-06", 24.5)])
+def test_where_the_clock_moves_by_half_an_hour_half_an_hour_is_a_period(day: str, hours: float) -> None:
+    zone = "Australia/Lord_Howe"
+    begin = at(day, zone)
+    end = begin + int(hours * HOUR)
+    starts = [*period_starts(begin, end, "hourly", ZoneInfo(zone)), end]
+    lengths = [after - before for before, after in itertools.pairwise(starts)]
+    assert lengths == [HOUR, HOUR, HOUR // 2, *[HOUR] * (len(lengths) - 3)]
+
+
 def test_what_was_created_where_the_window_begins_is_in_the_first_period() -> None:
     early, late = Group(0, "success", 1), Group(250, "success", 1)
     assert gather([late, early], [100, 200, 300]) == [[early], [late], []]

@@ -28,9 +28,11 @@ CHANGE = ({"absolute": float, "relative": NUMBER}, None)
 KEY_CHANGES = {name: CHANGE for name in KEYS if name != "dora_level"}
 KEY_CHANGES["lead_time_minutes"] = ({"median": CHANGE[0], "p90": CHANGE}, None)  # type: ignore[assignment]
 OVERVIEW = FRAME | NUMBERS | {
+    "recovered_incidents": int,
     "most_active_branch": TEXT, "most_active_author": TEXT,
     "previous": NUMBERS | {
         "n": int, "created_from": "time", "created_to": "time", "complete": bool, "builds_url": str,
+        "recovered_incidents": int,
     } | KEYS,
     "change": (dict.fromkeys(NUMBERS, CHANGE) | KEY_CHANGES, None), "unavailable": dict,
 } | KEYS  # fmt: skip
@@ -101,7 +103,7 @@ SIGNATURES = FRAME | {"signatures": [SIGNATURE], "total_failures": int}
 SHARE = {"total_builds": int, "failures": int, "failure_rate": float}
 FAILURES = FRAME | {
     "total_failures": int, "failure_rate": float, "failure_by_branch": [SHARE | {"branch": str, "builds_url": str}],
-    "failure_by_author": [SHARE | {"author": str}],
+    "failure_by_author": [SHARE | {"author": str, "builds_url": str}],
     "recent_failures": [
         {
             "build_id": int, "conclusion": str, "branch": TEXT, "commit_sha": TEXT, "commit_message": TEXT,

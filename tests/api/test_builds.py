@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Api
-from tests.rows import T0, a_repository, a_run, a_workflow
+from tests.rows import T0, a_job, a_repository, a_run, a_workflow
 
 PATH = "/api/v1/builds"
 
@@ -142,3 +142,18 @@ def test_wrong_input_is_named(api: Api, query: str, names: list[str] | None) -> 
         return
     assert answer.status_code == 422
     assert sorted(answer.get_json()["error"]["details"]) == names
+
+
+def test_builds_by_author_and_by_job(api: Api) -> None:
+    a_repository(api.db)
+    first = a_run(api.db, id=1, author="Ada", conclusion="failure", run_attempt=2)
+    a_job(api.db, first, name="test", run_attempt=1, conclusion="failure")
+    a_job(api.db, first, name="test")
+    a_job(api.db, first, name="deploy", conclusion="timed_out")
+    second = a_run(api.db, id=2, author=None, actor="octo", created_at=T0 - 60)
+    a_job(api.db, second, name="test", conclusion="failure")
+    for query, wanted in (
+        ("author=Ada", [1]), ("author=octo", [2]), ("job=test", [2, 1]), ("job=deploy", [1]), ("job=none", []),
+        ("failed_job=test", [2]), ("failed_job=deploy", [1]), ("job=deploy&failed_job=test", []), ("job=", [2, 1]),
+    ):  # fmt: skip
+        assert ids(api.get(f"{PATH}?{query}")) == wanted, query

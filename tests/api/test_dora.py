@@ -79,12 +79,12 @@ def test_csv(told: Api) -> None:
     names, production, staging = answer.text.splitlines()
     assert answer.mimetype == "text/csv"
     cells = dict(zip(names.split(","), production.split(","), strict=True))
-    assert (cells["environment"], cells["lead_time_median"], cells["level_lead_time"]) == (
+    assert (cells["environment"], cells["lead_time_minutes_median"], cells["level_lead_time"]) == (
         "production",
         "361.0",
         "elite",
     )
-    assert staging.split(",")[names.split(",").index("lead_time_median")] == ""
+    assert staging.split(",")[names.split(",").index("lead_time_minutes_median")] == ""
 
 
 def test_the_overview_has_the_keys_of_production(told: Api) -> None:

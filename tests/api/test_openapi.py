@@ -90,3 +90,12 @@ def test_errors_are_as_described(api: Api, document: Any, path: str) -> None:
 def test_each_shape_has_a_name_of_its_own(make_api: Any) -> None:
     """Two of one name would be called Name and Name1, and a start would print warnings."""
     make_api()
+
+
+def test_each_number_is_described_by_its_definition(api: Api) -> None:
+    shapes = api.get("/openapi.json")["components"]["schemas"]
+    told = shapes["Performance"]["properties"]
+    assert told["p95_duration_minutes"]["description"].startswith("95th percentile of the durations, minutes: ")
+    assert told["coverage"]["description"] == shapes["Trends"]["properties"]["coverage"]["description"] != ""
+    assert "description" not in told["tz"]
+    assert shapes["AnalyticsOverview"]["properties"]["success_rate"]["description"].startswith("Success rate, percent")

@@ -41,6 +41,7 @@ class Numbers(Answer):
     first_attempt_success_rate = fields.Float(**MAYBE)
     average_duration_minutes = Minutes(attribute="tally.mean_seconds", empty=0, **HERE)
     mttr_minutes = Minutes(attribute="recovery.mean", empty=0, **HERE)
+    recovered_incidents = fields.Integer(attribute="recovery.n", **HERE)
     builds_per_day = fields.Float(**HERE)
 
 
@@ -72,6 +73,7 @@ class AnalyticsOverview(WindowAnswer, FourKeys):
     first_attempt_success_rate = fields.Float(attribute="now.first_attempt_success_rate", **MAYBE)
     average_duration_minutes = Minutes(attribute="now.tally.mean_seconds", empty=0, **HERE)
     mttr_minutes = Minutes(attribute="now.recovery.mean", empty=0, **HERE)
+    recovered_incidents = fields.Integer(attribute="now.recovery.n", **HERE)
     builds_per_day = fields.Float(attribute="now.builds_per_day", **HERE)
     most_active_branch = fields.String(**MAYBE)
     most_active_author = fields.String(**MAYBE)
@@ -85,6 +87,7 @@ class AnalyticsOverview(WindowAnswer, FourKeys):
         first_attempt_success_rate="rate.success.first_attempt",
         average_duration_minutes="duration.mean",
         mttr_minutes="mttr",
+        recovered_incidents="incident",
         builds_per_day="builds.per_day",
         most_active_branch="most_active",
         most_active_author="most_active",

@@ -29,12 +29,17 @@ class BuildsArguments(Repositories):
     workflow = Text(load_default=None, metadata={"description": "A workflow's name, its file's name or its id."})
     event = Text(load_default=None)
     actor = Text(load_default=None)
+    author = Text(load_default=None, metadata={"description": "The head commit's author; its actor where it has none."})
     sha = Hash(load_default=None)
     created_from = Moment(load_default=None, metadata={"type": "string", "format": "date-time"})
     created_to = Moment(load_default=None, metadata={"type": "string", "format": "date-time"})
     q = Text(load_default=None, metadata={"description": "Part of the name, the branch or the commit message."})
     result = Word(("decisive", "failed"), load_default=None)
     signature = Signature(load_default=None, metadata={"description": "Why a job of it failed: 16 hex digits."})
+    job = Text(load_default=None, metadata={"description": "The name of a job of any of its attempts."})
+    failed_job = Text(
+        load_default=None, metadata={"description": "The name of a job that failed in its latest attempt."}
+    )
     include_pull_requests = TrueOrFalse(load_default=True)
     sort = Word(SORT_WORDS, load_default="-started_at")
 

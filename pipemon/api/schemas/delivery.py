@@ -3,12 +3,12 @@
 from typing import Any
 from urllib.parse import urlencode
 
-from marshmallow import fields, validate
+from marshmallow import fields
 
 from pipemon.api.schemas.base import Answer
-from pipemon.api.schemas.fields import HERE, MAYBE, Cut, Minutes, Moment, Text, Whole, Word
+from pipemon.api.schemas.fields import HERE, MAYBE, Cut, Minutes, Moment, Text
 from pipemon.api.schemas.scope import Repositories
-from pipemon.api.schemas.window import LONGEST_DAYS, Definitions, Frame
+from pipemon.api.schemas.window import Days, Definitions, Format, Frame
 
 KEY_DEFINITIONS = {
     "deployment_frequency_per_day": "dora.frequency",
@@ -20,9 +20,11 @@ KEY_DEFINITIONS = {
 
 
 class DoraArguments(Repositories):
-    lookback_days = Whole(load_default=30, validate=validate.Range(1, LONGEST_DAYS))
-    environment = Text(load_default=None)
-    format = Word(("json", "csv"), load_default="json")
+    lookback_days = Days(30)
+    environment = Text(
+        load_default=None, metadata={"description": "The keys of this environment alone, be it production or not."}
+    )
+    format = Format()
 
 
 class Spread(Answer):

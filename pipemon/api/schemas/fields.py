@@ -130,8 +130,9 @@ class Signature(Text):
 class Word(Text):
     """One of a set of words, or nothing."""
 
-    def __init__(self, words: tuple[str, ...], **kwargs: Any) -> None:
-        super().__init__(metadata={"enum": list(words)}, **kwargs)
+    def __init__(self, words: tuple[str, ...], description: str | None = None, **kwargs: Any) -> None:
+        more = {} if description is None else {"description": description}
+        super().__init__(metadata={"enum": list(words), **more}, **kwargs)
         self.words = words
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:

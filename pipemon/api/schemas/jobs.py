@@ -2,26 +2,26 @@
 
 from typing import Any
 
-from marshmallow import fields, validate
+from marshmallow import fields
 
 from pipemon.api.schemas.base import Answer
-from pipemon.api.schemas.fields import HERE, MAYBE, Cut, Whole
+from pipemon.api.schemas.fields import HERE, MAYBE, Cut
 from pipemon.api.schemas.window import (
-    LONGEST_DAYS,
     BuildsUrl,
+    Days,
     Definitions,
+    Frame,
     TableArguments,
-    WindowAnswer,
     ZonedTableArguments,
 )
 
 
 class FlakyArguments(TableArguments):
-    lookback_days = Whole(load_default=14, validate=validate.Range(1, LONGEST_DAYS))
+    lookback_days = Days(14)
 
 
 class QueueArguments(ZonedTableArguments):
-    lookback_days = Whole(load_default=7, validate=validate.Range(1, LONGEST_DAYS))
+    lookback_days = Days(7)
 
 
 class Seconds(fields.Field[float]):
@@ -56,10 +56,16 @@ class FlakyJob(Answer):
     flake_rate_high = fields.Float(attribute="high", **HERE)
     platform_failures = fields.Integer(attribute="platform", **HERE)
     commits = fields.List(fields.Nested(FlakyCommit), **HERE)
-    builds_url = BuildsUrl(attribute="scope", **HERE)
+    builds_url = BuildsUrl(attribute="scope", completed=False, **HERE)
 
 
-class Flakiness(WindowAnswer):
+class JobsAnswer(Frame):
+    """The frame of what is counted over jobs: of builds that still run too."""
+
+    builds_url = BuildsUrl(attribute="basis.window.scope", completed=False, **HERE)
+
+
+class Flakiness(JobsAnswer):
     flake_rate = fields.Float(**HERE)
     flaky = fields.Integer(**HERE)
     platform_failures = fields.Integer(attribute="platform", **HERE)
@@ -86,7 +92,7 @@ class LabelWaits(Waits):
     hours = fields.List(fields.Nested(HourWaits), **HERE)
 
 
-class Queues(WindowAnswer):
+class Queues(JobsAnswer):
     whole = fields.Nested(Waits, **HERE)
     hours = fields.List(fields.Nested(HourWaits), **HERE)
     labels = fields.List(fields.Nested(LabelWaits), **HERE)
@@ -123,7 +129,7 @@ class WorkflowBill(Bill):
     repository = fields.String(**HERE)
     workflow = fields.String(**HERE)
     workflow_id = fields.Integer(**HERE)
-    builds_url = BuildsUrl(attribute="scope", **HERE)
+    builds_url = BuildsUrl(attribute="scope", completed=False, **HERE)
 
 
 class LabelBill(Bill):
@@ -138,7 +144,7 @@ class Currency(fields.String):
         return "USD"
 
 
-class Cost(WindowAnswer, Bill):
+class Cost(JobsAnswer, Bill):
     currency = Currency(attribute="basis", **HERE)
     wasted = fields.Nested(Wastes, attribute="bill.wastes", **HERE)
     workflows = fields.List(fields.Nested(WorkflowBill), **HERE)

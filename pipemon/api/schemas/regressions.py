@@ -32,7 +32,7 @@ class Regression(Answer):
     z = fields.Float(attribute="shift.z", **HERE)
     since = fields.Nested(Mark, **HERE)
     until = fields.Nested(Mark, **MAYBE)
-    builds_url = BuildsUrl(attribute="scope", **HERE)
+    builds_url = BuildsUrl("decisive", attribute="scope", **HERE)
 
 
 class Regressions(WindowAnswer):

@@ -8,7 +8,7 @@ from pipemon.api.schemas.failures import SignatureGroup
 from pipemon.api.schemas.fields import HERE, MAYBE, Cut, Minutes, Moment
 from pipemon.api.schemas.jobs import FlakyJob
 from pipemon.api.schemas.regressions import Regression
-from pipemon.api.schemas.window import BuildsUrl, Definitions, WindowAnswer
+from pipemon.api.schemas.window import BuildsUrl, Definitions, Exclusion, WindowAnswer, told
 
 
 class Incident(Answer):
@@ -32,7 +32,14 @@ class OpenIncident(Incident):
     age_minutes = Minutes(attribute="age_seconds", **HERE)
 
 
-class Recovery(WindowAnswer):
+class IncidentsAnswer(WindowAnswer):
+    """The frame of what is counted over incidents: those that recovered enter the means, the open ones do not."""
+
+    n = fields.Integer(attribute="recovery.n", metadata=told("How many incidents recovered in the window."), **HERE)
+    excluded = fields.List(fields.Nested(Exclusion), attribute="left_out", **HERE)
+
+
+class Recovery(IncidentsAnswer):
     """What `/analytics/mttr` answers."""
 
     overall_mttr_minutes = Minutes(attribute="recovery.mean", empty=0, **HERE)
@@ -56,7 +63,7 @@ class Recovery(WindowAnswer):
     )
 
 
-class IncidentList(WindowAnswer):
+class IncidentList(IncidentsAnswer):
     incidents = fields.List(fields.Nested(Incident), **HERE)
     open_incidents = fields.List(fields.Nested(OpenIncident), **HERE)
     total_incidents = fields.Integer(**HERE)
@@ -76,6 +83,7 @@ class AuthorShare(Answer):
     total_builds = fields.Integer(attribute="total", **HERE)
     failures = fields.Integer(attribute="failed", **HERE)
     failure_rate = fields.Float(**HERE)
+    builds_url = BuildsUrl("failed", attribute="scope", **HERE)
 
 
 class FailedBuild(Answer):
@@ -224,7 +232,7 @@ class Comparison(WindowAnswer):
         total_runs="builds.total",
         success_rate="rate.success",
         average_duration_minutes="duration.mean",
-        successful_runs="builds.total",
+        successful_runs="builds.succeeded",
         failed_runs="builds.failed",
         p95_duration_minutes="duration.p95",
         queue_minutes="queue.run",

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from marshmallow import fields, validate
 
-from pipemon.analytics.definitions import IDS
+from pipemon.analytics.definitions import BY_ID
 from pipemon.analytics.trends import GRANULARITIES
 from pipemon.api.schemas.base import Answer
 from pipemon.api.schemas.fields import HERE, Moment, Text, TrueOrFalse, Whole, Word, Zone
@@ -20,55 +20,78 @@ from pipemon.queries.window import DAY_SECONDS, UTC, Window
 LONGEST_DAYS = 730
 
 
+class Days(Whole):
+    """How many times 24 hours before `timestamp` the window begins."""
+
+    def __init__(self, load_default: int) -> None:
+        told = {"description": "The window's length: so many times 24 hours, up to `timestamp`."}
+        super().__init__(load_default=load_default, validate=validate.Range(1, LONGEST_DAYS), metadata=told)
+
+
 class WindowArguments(Repositories):
     """What every answer about a window takes."""
 
-    lookback_days = Whole(load_default=30, validate=validate.Range(1, LONGEST_DAYS))
-    branch = Text(load_default=None)
+    lookback_days = Days(30)
+    branch = Text(load_default=None, metadata={"description": "The builds' head branch, whole and as it is written."})
     workflow = Text(load_default=None, metadata={"description": "A workflow's name, its file's name or its id."})
-    event = Text(load_default=None)
+    event = Text(load_default=None, metadata={"description": "What started the builds: push, schedule, …"})
     include_pull_requests = TrueOrFalse(
         load_default=True, metadata={"description": "false leaves out the builds of pull requests."}
     )
 
 
 class WeekArguments(WindowArguments):
-    lookback_days = Whole(load_default=7, validate=validate.Range(1, LONGEST_DAYS))
+    lookback_days = Days(7)
 
 
 class ZonedArguments(WindowArguments):
-    tz = Zone(load_default="", metadata={"description": "Whose midnight a day begins at; UTC by default."})
+    tz = Zone(
+        load_default="",
+        metadata={"description": "By whose clock hours, days and weeks begin, such as Europe/Berlin; UTC by default."},
+    )
 
 
 class TrendArguments(ZonedArguments):
-    granularity = Word(GRANULARITIES, load_default="daily")
+    granularity = Word(
+        GRANULARITIES, load_default="daily", description="The length of a period; a week begins on Monday."
+    )
+
+
+class Format(Word):
+    """Whether the whole answer is asked for, or its table for a spreadsheet."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ("json", "csv"), load_default="json", description="csv: the table alone, with a line of names."
+        )
 
 
 class TableArguments(WindowArguments):
-    format = Word(("json", "csv"), load_default="json")
+    format = Format()
 
 
 class ZonedTableArguments(ZonedArguments):
-    format = Word(("json", "csv"), load_default="json")
+    format = Format()
 
 
 class TrendTableArguments(TrendArguments):
-    format = Word(("json", "csv"), load_default="json")
+    format = Format()
 
 
 class BuildsUrl(fields.Field[Any]):
-    """A scope inside; outside the address of the list of its completed builds."""
+    """A scope inside; outside the address of the list of its builds: of the completed ones, unless told otherwise."""
 
-    def __init__(self, result: str | None = None, **kwargs: Any) -> None:
-        super().__init__(metadata={"type": "string"}, **kwargs)
+    def __init__(self, result: str | None = None, *, completed: bool = True, **kwargs: Any) -> None:
+        super().__init__(metadata={"type": "string", "description": "The list of the builds behind it."}, **kwargs)
         self.result = result
+        self.completed = completed
 
-    def _serialize(self, value: Scope | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        return None if value is None else builds_url(value, self.result)
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:
+        return builds_url(value, self.result, completed=self.completed)
 
 
-def builds_url(scope: Scope, result: str | None = None) -> str:
-    """Return the address of the list of the scope's completed builds; with a result, of those that ended so."""
+def builds_url(scope: Scope, result: str | None = None, *, completed: bool = True) -> str:
+    """Return the address of the list of the scope's builds; with a result, of those that ended so."""
     asked = [] if len(scope.repositories) == len(moment().snapshot.names()) else sorted(scope.repositories.values())
     sent: list[tuple[str, object]] = [("repo", name) for name in asked]
     wanted = {
@@ -77,10 +100,12 @@ def builds_url(scope: Scope, result: str | None = None) -> str:
         "branch": scope.branch,
         "workflow": scope.workflow,
         "event": scope.event,
-        "actor": scope.actor,
+        "author": scope.author,
         "signature": scope.signature,
+        "job": scope.job,
+        "failed_job": scope.failed_job,
         "include_pull_requests": None if scope.pull_requests else "false",
-        "status": "completed",
+        "status": "completed" if completed else None,
         "result": result,
     }
     sent += [(name, value) for name, value in wanted.items() if value is not None]
@@ -91,13 +116,21 @@ class Definitions(fields.Dict):
     """Which definition each field of the answer has; it says the same whatever is answered."""
 
     def __init__(self, **ids: str) -> None:
-        unknown = set(ids.values()) - IDS
+        unknown = set(ids.values()) - BY_ID.keys()
         assert not unknown, unknown
-        super().__init__(keys=fields.String(), values=fields.String(), attribute="basis", dump_only=True, **HERE)
+        super().__init__(
+            keys=fields.String(), values=fields.String(), attribute="basis", dump_only=True,
+            metadata=told("What each field means, by the id in /api/v1/analytics/definitions."), **HERE,
+        )  # fmt: skip
         self.ids = ids
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> dict[str, str]:
         return dict(self.ids)
+
+
+def told(description: str) -> dict[str, str]:
+    """Return the metadata of a field that is described so."""
+    return {"description": description}
 
 
 class Exclusion(Answer):
@@ -119,10 +152,22 @@ class Coverage(Answer):
 class Frame(AsOfAnswer):
     """What every answer about a window says beside its numbers."""
 
-    period_days = fields.Integer(attribute="basis.window.days", **HERE)
-    n = fields.Integer(attribute="basis.n", **HERE)
-    excluded = fields.List(fields.Nested(Exclusion), attribute="basis.excluded", **HERE)
-    coverage = fields.Nested(Coverage, attribute="basis.coverage", **HERE)
+    period_days = fields.Integer(attribute="basis.window.days", metadata=told("The window's length in days."), **HERE)
+    n = fields.Integer(attribute="basis.n", metadata=told("How many enter the rates and means."), **HERE)
+    excluded = fields.List(
+        fields.Nested(Exclusion), attribute="basis.excluded", metadata=told("How many do not, and why."), **HERE
+    )
+    coverage = fields.Nested(
+        Coverage, attribute="basis.coverage", metadata=told("Whether all of the window was read."), **HERE
+    )
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        """Say in the documentation what the field's number means."""
+        frame = self._declared_fields.get("definitions")
+        known = BY_ID.get(frame.ids.get(field_name, "")) if isinstance(frame, Definitions) else None
+        if known is not None:
+            # A copy: the metadata are shared by all that were made of the class.
+            field_obj.metadata = {**field_obj.metadata, **told(f"{known.name}, {known.unit}: {known.formula}.")}
 
 
 class WindowAnswer(Frame):
