@@ -46,13 +46,11 @@ def answered(db: Database, watched: dict[int, str], question: dict[str, Any]) ->
 
 
 def changed(db: Database, count: int) -> dict[str, Any]:
-    """Apply so many new runs of the last minutes in one batch, as a poll does."""
-    rng = random.Random(3)
-    made = [
-        made_up(number, NOW - 600 + number, rng, "octo/repo-7")[0] for number in range(5_000_000, 5_000_000 + count)
-    ]
+    """Apply so many new runs in one batch, as a poll does: just after the windows, which stay as they are."""
+    rng, first = random.Random(3), int(time.time())
+    made = [made_up(first + place, NOW + place, rng, "octo/repo-7")[0] for place in range(count)]
     began = time.perf_counter()
-    db.transact(lambda conn: apply(conn, Batch(7, None, tuple(map(Sighting, made))), NOW))
+    db.transact(lambda conn: apply(conn, Batch(7, None, tuple(map(Sighting, made))), NOW + 3600))
     return {"taken": (time.perf_counter() - began) * 1000}
 
 
