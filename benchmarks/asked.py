@@ -31,6 +31,10 @@ class Asked:
         """Ask up to `most` times, at least twice where `most` allows, no more once the seconds are over."""
         return Told(**self._say({"name": name, "days": days, "wanted": wanted, "most": most, "seconds": seconds}))
 
+    def idle(self, seconds: float) -> float:
+        """Let it do nothing for a while; return the worst lag of its hub (ms)."""
+        return float(self._say({"idle": seconds})["lag"])
+
     def change(self, runs: int) -> float:
         """Let it apply so many new runs; return the milliseconds."""
         return float(self._say({"change": runs})["taken"])

@@ -45,6 +45,13 @@ def answered(db: Database, watched: dict[int, str], question: dict[str, Any]) ->
     return {"taken": taken, "lag": max(lags), "told": answer.told(first)}
 
 
+def idle(seconds: float) -> dict[str, Any]:
+    """Do nothing: how late the hub is by what else this machine does."""
+    with watched_hub() as lags:
+        gevent.sleep(seconds)
+    return {"lag": max(lags)}
+
+
 def changed(db: Database, count: int) -> dict[str, Any]:
     """Apply so many new runs in one batch, as a poll does: just after the windows, which stay as they are."""
     rng, first = random.Random(3), int(time.time())
@@ -84,6 +91,8 @@ def main(url: str) -> None:
         question = json.loads(line)
         if "change" in question:
             told = changed(db, question["change"])
+        elif "idle" in question:
+            told = idle(question["idle"])
         else:
             told = {} if "ready" in question else answered(db, watched, question)
         print(json.dumps(told), flush=True)

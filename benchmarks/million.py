@@ -102,6 +102,7 @@ def _engine(engine: str, url: str, beside: Beside | None) -> Iterator[Figure | R
     heads = [*(f"{days} days" for days in WINDOWS), "hub lag", "x DuckDB"]
     with Asked(url) as asked:
         start, _ = asked.memory_mb()
+        yield plain(f"{engine}: hub lag of a process that does nothing", f"{asked.idle(3):.0f} ms")
         yield Row(f"{engine}, all", [*heads, "first asked"], None, _aims(AIM_MS))
         for name in ANSWERS:
             cells = [[_cell(asked, beside, name, days, ("all", {}))] for days in WINDOWS]
