@@ -60,6 +60,11 @@ def measure() -> Iterator[Figure | Row]:
 def _folder() -> Iterator[Path]:
     folder = Path(KEEP or tempfile.mkdtemp(prefix="pipemon-bench-"))
     folder.mkdir(exist_ok=True)
+    if not (folder / "made.json").exists():
+        # Half made: it was stopped. Nothing but what is ours is removed.
+        shutil.rmtree(folder / "postgresql", ignore_errors=True)
+        for path in (*folder.glob("pipemon.sqlite3*"), *folder.glob("beside.*")):
+            path.unlink()
     try:
         yield folder
     finally:
