@@ -31,8 +31,8 @@ class Row:
 
     def line(self) -> str:
         """Return the line that is printed."""
-        cells = "".join(f"{cell:>15}" for cell in self.cells)
-        return f"  {self.name:<24}{cells}  {VERDICTS[self.reached]:<6} {self.note}".rstrip()
+        cells = "".join(f"{cell:>17}" for cell in self.cells)
+        return f"  {self.name:<25}{cells}  {VERDICTS[self.reached]:<6} {self.note}".rstrip()
 
 
 def at_most(what: str, value: float, most: float, unit: str = "") -> Figure:
