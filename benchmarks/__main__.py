@@ -3,15 +3,16 @@
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from benchmarks import analytics, backfill, day, http, jobs, live, logs, memory, million, notify, poll, webhooks, writes
-from benchmarks.report import Figure
+from benchmarks import backfill, dashboards, day, http, live, logs, memory, million, notify, poll, webhooks, writes
+from benchmarks.report import Figure, Row
 
-ALL: dict[str, Callable[[], list[Figure]]] = {
+ALL: dict[str, Callable[[], Iterable[Figure | Row]]] = {
     "poll": poll.measure,
     "writes": writes.measure,
     "backfill": backfill.measure,
+    "dashboards": dashboards.measure,
     "day": day.measure,
     "http": http.measure,
     "memory": memory.measure,
@@ -19,9 +20,7 @@ ALL: dict[str, Callable[[], list[Figure]]] = {
     "notify": notify.measure,
     "live": live.measure,
     "logs": logs.measure,
-    "analytics": analytics.measure,
     "million": million.measure,
-    "jobs": jobs.measure,
 }
 
 

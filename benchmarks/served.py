@@ -36,6 +36,18 @@ class Served:
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
+    def hub_lags(self) -> dict[float, float]:
+        """Return how many times the hub was late by no more than each bound in seconds, so far."""
+        text = requests.get(f"{self.url}/metrics", timeout=60).text
+        found = re.findall(r'pipemon_hub_lag_seconds_bucket\{le="([^"]+)"\} (\S+)', text)
+        return {float(bound): float(count) for bound, count in found}
+
+
+def late(before: dict[float, float], after: dict[float, float], share: float) -> float:
+    """Return the bound that this share of the lags between stays below."""
+    counts = {bound: count - before.get(bound, 0.0) for bound, count in after.items()}
+    return min(bound for bound, count in counts.items() if count >= share * max(counts.values()))
+
 
 @dataclass(frozen=True, slots=True)
 class Load:

@@ -4,7 +4,6 @@ import hashlib
 import hmac
 import http.client
 import json
-import re
 import sqlite3
 import tempfile
 import threading
@@ -13,12 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import requests
 import websocket
 
 from benchmarks.http import pipemon_settings
 from benchmarks.report import Figure, at_most, plain
-from benchmarks.served import Served, free_port, serve
+from benchmarks.served import free_port, late, serve
 from pipemon.simulator import Simulator
 
 DELIVERIES = 2000
@@ -45,10 +43,10 @@ def measure() -> list[Figure]:
         with serve("-c", config, "wsgi:app", port=port, path="/health", cwd=folder, **settings) as served:
             time.sleep(3)  # the first read of the repository: until then nothing is news
             calm = _calm(port, world)
-            lags, cpu = _lags(served), served.cpu_seconds()
+            lags, cpu = served.hub_lags(), served.cpu_seconds()
             answers = _send(port, posts)
             drained = _drain(folder)
-            cpu, late = served.cpu_seconds() - cpu, _late(lags, _lags(served))
+            cpu, lag = served.cpu_seconds() - cpu, late(lags, served.hub_lags(), 0.99)
         delays, calm_delays = _delays(folder, calm.count), _delays(folder, 0, calm.count)
     took = sorted(seconds for _, seconds in answers)
     arrival = sorted(calm.from_arrival)
@@ -59,7 +57,7 @@ def measure() -> list[Figure]:
         at_most("answered with 202 and not applied", DELIVERIES - len(delays), 0),
         at_most("slowest answer", took[-1], GITHUB_WAITS_SECONDS, " s"),
         plain("answers, p50 / p99", f"{took[len(took) // 2] * 1000:.0f} / {took[int(len(took) * 0.99)] * 1000:.0f} ms"),
-        at_most("hub lag p99, up to", late, 0.25, " s"),
+        at_most("hub lag p99, up to", lag, 0.25, " s"),
         plain(
             "arrival to effect, p50 / p99", f"{delays[len(delays) // 2]:.2f} / {delays[int(len(delays) * 0.99)]:.2f} s"
         ),
@@ -176,16 +174,3 @@ def _delays(folder: Path, after: int, until: int = 2**31) -> list[float]:
     query = f"SELECT applied_at - received_at FROM deliveries WHERE result = 'applied' AND id > {after}"
     query += f" AND id <= {until} ORDER BY 1"
     return [row[0] for row in _rows(folder, query)]
-
-
-def _lags(served: Served) -> dict[float, float]:
-    """Return how many times the hub was late by no more than each bound, so far."""
-    text = requests.get(f"{served.url}/metrics", timeout=30).text
-    found = re.findall(r'pipemon_hub_lag_seconds_bucket\{le="([^"]+)"\} (\S+)', text)
-    return {float(bound): float(count) for bound, count in found}
-
-
-def _late(before: dict[float, float], after: dict[float, float]) -> float:
-    """Return the bound that 99 % of what came between stays below."""
-    counts = {bound: count - before.get(bound, 0.0) for bound, count in after.items()}
-    return min(bound for bound, count in counts.items() if count >= 0.99 * max(counts.values()))
