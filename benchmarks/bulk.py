@@ -82,7 +82,7 @@ def make(urls: dict[str, str], beside: Path | None, count: int) -> dict[str, Mad
             _vacuum(db)
         found[name]["indexes"] = time.perf_counter() - began
         before, began = size(db), time.perf_counter()
-        rebuild(db, (), lambda: NOW)
+        rebuild(db, lambda: NOW)
         found[name] |= {"derived": time.perf_counter() - began, "bytes": size(db) - before}
         db.close()
     return found

@@ -7,9 +7,7 @@ from pipemon.analytics.definitions_jobs import OF_JOBS
 WINDOW = "Builds created in the window [timestamp - lookback, timestamp)."
 NOT_DECISIVE = "Builds that are unfinished, cancelled, skipped, neutral, stale or waiting for action."
 UNKNOWN_DURATION = NOT_DECISIVE + " Builds of unknown duration."
-EXACT = (
-    ", by linear interpolation between ranks; exact, over more than 90 days within 0.8 % (buckets of a factor of 1.016)"
-)
+EXACT = ", by linear interpolation between ranks; exact"
 ATTEMPTS = "workflow run attempts"
 
 
