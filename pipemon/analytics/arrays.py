@@ -46,6 +46,23 @@ def _between(low: float, high: float, rank: float) -> float:
 
 def percentiles(codes: Array, values: Array, fraction: float) -> dict[int, float]:
     """Return the percentile of each code's values: whole numbers from 0 up, below 2^31."""
+    if not len(values):
+        return {}
+    places, present = dense(values)
+    size = int(codes.max()) + 1
+    if size * len(present) <= MOST_CELLS:
+        upto = np.cumsum(np.bincount(codes * len(present) + places, minlength=size * len(present)).reshape(size, -1), 1)
+        n = upto[:, -1]
+        ranks = fraction * np.maximum(n - 1, 0)
+        low = ranks.astype("i8")
+        ends = (low, np.minimum(low + 1, np.maximum(n - 1, 0)))
+        at = [present[np.minimum((upto <= end[:, None]).sum(axis=1), len(present) - 1)] for end in ends]
+        found = at[0] + (at[1] - at[0]) * (ranks - low)
+        return {code: float(found[code]) for code in np.flatnonzero(n).tolist()}
+    return _percentiles_by_sorting(codes, values, fraction)
+
+
+def _percentiles_by_sorting(codes: Array, values: Array, fraction: float) -> dict[int, float]:
     ordered = np.sort(codes.astype("i8") << 32 | values)
     of_code, value = ordered >> 32, ordered & 0xFFFFFFFF
     begins = np.flatnonzero(np.diff(of_code, prepend=-1))
@@ -88,19 +105,31 @@ def dense(codes: Array) -> tuple[Array, Array]:
     return numbers[codes], np.flatnonzero(is_present)
 
 
+def number(columns: Sequence[Array]) -> tuple[Array, list[Array]]:
+    """Return the number of each place's group, and the codes of the groups by column, in their order."""
+    key, present = dense(columns[0])
+    codes = [present]
+    for column in columns[1:]:
+        own, present = dense(column)
+        key, kept = dense(key * len(present) + own)
+        before, last = np.divmod(kept, len(present)) if len(present) else (kept, kept)
+        codes = [*(one[before] for one in codes), present[last]]
+    return key, codes
+
+
 class Spread:
-    """How often each value occurs for each key, keys from 0 to `size`: percentiles of any of the keys together.
+    """How often (`counts`) each value occurs for each key, from 0 to `size`: percentiles of any keys together.
 
     Exact, unless so many keys have so many different values that they are taken by buckets: then within 0.8 %.
     """
 
-    def __init__(self, keys: Array, size: int, values: Array) -> None:
+    def __init__(self, keys: Array, size: int, values: Array, counts: Array) -> None:
         places, self._values = dense(values)
         if size * len(self._values) > MOST_CELLS:
             places, self._values = dense(rounded(values))
             self._values = self._values + (step_of(self._values) - 1) / 2
         cells = size * len(self._values)
-        self._counts = np.bincount(keys * len(self._values) + places, minlength=cells).reshape(size, -1 if cells else 0)
+        self._counts = total(keys * len(self._values) + places, cells, counts).reshape(size, -1 if cells else 0)
 
     def of(self, keys: Sequence[int], fractions: Sequence[float]) -> tuple[int, list[float | None], float | None]:
         """Return how many values these keys have together, their percentiles, and the largest."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
 
-from pipemon.analytics.arrays import count, total
+from pipemon.analytics.arrays import Array
 from pipemon.analytics.prices import price_of
 from pipemon.queries.columns import over
 from pipemon.queries.freshness import AsOf
@@ -153,7 +153,10 @@ def _spent(count: int, minutes: int, price: float | None) -> Spent:
 
 def _by_labels(rows: Rows) -> list[tuple[int, int, str, int, int, int]]:
     """Return the jobs that ran, and their rounded minutes, by workflow, labels and purpose."""
-    billed = rows.where(rows["minutes"] >= 0)
-    key, groups = billed.keyed("repository_id", "workflow_id", "labels", "purpose")
-    n, minutes = count(key, len(groups)), total(key, len(groups), billed["minutes"])
-    return [(*group, int(of), int(took)) for group, of, took in zip(groups, n, minutes, strict=True)]
+
+    def measured(part: Rows) -> tuple[Rows, list[Array | None]]:
+        billed = part.where(part["minutes"] >= 0)
+        return billed, [None, billed["minutes"]]
+
+    groups, (n, minutes) = rows.grouped(("repository_id", "workflow_id", "labels", "purpose"), measured)
+    return [(*group, of, took) for group, of, took in zip(groups, n.tolist(), minutes.tolist(), strict=True)]

@@ -11,7 +11,7 @@ from pipemon.analytics.arrays import Array, count
 from pipemon.analytics.stats import rate, wilson
 from pipemon.queries.columns import over
 from pipemon.queries.freshness import AsOf
-from pipemon.queries.rows import Rows
+from pipemon.queries.rows import Rows, joined
 from pipemon.queries.scope import Scope
 from pipemon.queries.verdicts import BAD, GOOD, OTHER, PLATFORM
 from pipemon.queries.window import Basis, Exclusion, Window, coverage
@@ -20,6 +20,7 @@ from pipemon.store.schema import runs, workflows
 
 MOST_JOBS = 100
 MOST_COMMITS = 5
+KEYS = ("repository_id", "workflow_id", "name")
 # Into so many buckets runs of a commit are thrown, to find those that may be there twice: an odd number mixes them.
 BUCKETS = 1 << 22
 MIX = np.int64(0x9E3779B97F4A7C15 - (1 << 64))
@@ -131,16 +132,23 @@ class _Counted:
 
 def _counted(rows: Rows, most: int) -> _Counted:
     """Count, per job, the commits with a decisive result and those with both; the surest first."""
-    some = rows.where((rows["outcome"] != OTHER) & (rows["sha"] != 0))
-    job, jobs = some.keyed("repository_id", "workflow_id", "name")
-    outcome, size = some["outcome"], len(jobs)
-    # Where a job has one row on a commit, nothing has to be put together.
-    again = _again(rows)[some["head"]]
-    n, platform = count(job, size, ~again & (outcome != PLATFORM)), count(job, size, outcome == PLATFORM)
-    both = _by_commit(some.where(again), job[again])
+    again = _again(rows)
+    begins = np.cumsum([0, *(len(part.heads or ()) for part in rows.parts)])
+    for part, begin, end in zip(rows.parts, begins[:-1], begins[1:], strict=True):
+        (part.heads or part).adding("again", again[begin:end])
+
+    def measured(part: Rows) -> tuple[Rows, list[Array | None]]:
+        some = part.where((part["outcome"] != OTHER) & (part["sha"] != 0))
+        is_platform = some["outcome"] == PLATFORM
+        # Where a job has one row on a commit, nothing has to be put together.
+        return some, [~some["again"] & ~is_platform, is_platform]
+
+    jobs, (n, platform) = rows.grouped(KEYS, measured)
+    together = [part.where(part["again"] & (part["outcome"] != OTHER) & (part["sha"] != 0)) for part in rows.parts]
+    both, size = _by_commit(joined(together, rows.words), jobs), len(jobs)
     n = n + count(both.job, size, both.is_good | both.is_bad)
     flaky = count(both.job, size, both.is_good & both.is_bad)
-    bad = map(int, np.flatnonzero(flaky + platform))
+    bad = np.flatnonzero(flaky + platform).tolist()
     found = [(at, _row(jobs[at], int(n[at]), int(flaky[at]), int(platform[at]))) for at in bad]
     ranked = sorted(found, key=lambda one: _surest(one[1]))[:most]
     told = [replace(row, commits=both.newest(at)) for at, row in ranked]
@@ -177,7 +185,10 @@ class _Commits:
         return [(int(self.bad_run[at]), int(self.good_run[at])) for at in order]
 
 
-def _by_commit(rows: Rows, job: Array) -> _Commits:
+def _by_commit(rows: Rows, jobs: Sequence[tuple[Any, ...]]) -> _Commits:
+    numbers = {job: number for number, job in enumerate(jobs)}
+    key, own = rows.keyed(*KEYS)
+    job = np.array([numbers[one] for one in own], "i8")[key]
     order = np.lexsort((rows["sha"], job))
     job, sha = job[order], rows["sha"][order]
     is_first = np.ones(len(order), bool)

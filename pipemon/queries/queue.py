@@ -90,18 +90,24 @@ def _offset(zone: ZoneInfo, at: int) -> int:
 
 def _gathered(
     rows: Rows, offsets: list[tuple[int, int]]
-) -> tuple[Waits, tuple[HourWaits, ...], tuple[LabelWaits, ...], tuple[int, int]]:
+) -> tuple[Waits, tuple[HourWaits, ...], tuple[LabelWaits, ...], tuple[int, ...]]:
     """Return the waits of all, by hour and by labels, and how many jobs have none of their own: copied, unknown."""
-    some = rows.where(rows["waited"] >= 0)
-    label, groups = some.keyed("labels")
-    spread = Spread(label * HOURS + _hours(some["job_created_at"], offsets), len(groups) * HOURS, some["waited"])
+
+    def measured(part: Rows) -> tuple[Rows, list[Array | None]]:
+        some = part.where(part["waited"] >= 0)
+        return some.adding("hour", _hours(some["job_created_at"], offsets)), [None]
+
+    groups, (n,) = rows.grouped(("labels", "hour", "waited"), measured)
+    texts = {text: number for number, text in enumerate(dict.fromkeys(text for text, _, _ in groups))}
+    keys = np.array([texts[text] * HOURS + hour for text, hour, _ in groups], "i8")
+    spread = Spread(keys, len(texts) * HOURS, np.array([seconds for _, _, seconds in groups], "i8"), n)
     # The same labels in another order are the same.
     by_labels: dict[tuple[str, ...], list[int]] = {}
-    for number, (text,) in enumerate(groups):
+    for text, number in texts.items():
         by_labels.setdefault(tuple(sorted(json.loads(text))), []).append(number)
     found = [LabelWaits(*_waits(spread, own), labels, _by_hour(spread, own)) for labels, own in by_labels.items()]
-    every = range(len(groups))
-    counts = (int((rows["waited"] == COPIED).sum()), int((rows["waited"] == UNKNOWN).sum()))
+    every = range(len(texts))
+    counts = tuple(sum(int((part["waited"] == why).sum()) for part in rows.parts) for why in (COPIED, UNKNOWN))
     ranked = sorted(found, key=lambda one: (-one.n, one.labels))
     return Waits(*_waits(spread, every)), _by_hour(spread, every), tuple(ranked), counts
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from pipemon.analytics.arrays import dense
+from pipemon.analytics.arrays import number, total
 from pipemon.queries.pages import PARTS, Array, Arrays
 
 # What is kept once for all rows of a run.
-OF_HEADS = frozenset([*list(PARTS["jobs"].columns)[: PARTS["jobs"].heads], "single"])
+OF_HEADS = frozenset([*list(PARTS["jobs"].columns)[: PARTS["jobs"].heads], "single", "again"])
 
 
 class Words:
@@ -40,15 +40,22 @@ class Words:
 class Rows:
     """Some rows: `rows["branch"]` is an array; those of words hold codes, of which `words["branch"]` tells the words.
 
-    Rows that belong to runs (`heads`) have their columns too, and `rows["head"]` is the place of their run.
+    Rows that belong to runs (`heads`) have their columns too, and `rows["head"]` is the place of their run. `parts` are
+    the rows by thirty days: what is counted part by part stays in the processor's cache.
     """
 
     def __init__(
-        self, count: int, words: Mapping[str, Words], read: Callable[[str], Array], heads: "Rows | None" = None
+        self,
+        count: int,
+        words: Mapping[str, Words],
+        read: Callable[[str], Array],
+        heads: "Rows | None" = None,
+        parts: Sequence["Rows"] = (),
     ) -> None:
         self.count = count
         self.words = words
         self.heads = heads
+        self.parts = parts or (self,)
         self._read = read
         self._known: dict[str, Array] = {}
 
@@ -62,6 +69,11 @@ class Rows:
             found = self.heads[name][self["head"]] if self.heads is not None and of_run else self._read(name)
             self._known[name] = found
         return found
+
+    def adding(self, name: str, column: Array) -> "Rows":
+        """Return the rows with another column."""
+        self._known[name] = column
+        return self
 
     def where(self, wanted: Array) -> "Rows":
         """Return those of which the array is true."""
@@ -81,17 +93,54 @@ class Rows:
 
     def keyed(self, *names: str) -> tuple[Array, list[tuple[Any, ...]]]:
         """Return the rows' groups by these columns, numbered from 0, and the values of each group."""
-        key, values = np.zeros(self.count, "i8"), [()] if self.count else []
-        if self.heads is not None and (of_run := [name for name in names if name in OF_HEADS]):
-            key, values = self.heads.keyed(*of_run)
-            key, names = key[self["head"]], (*of_run, *(name for name in names if name not in of_run))
-        found: list[tuple[Any, ...]] = list(values)
-        for name in names[len(found[0]) if found else 0 :]:
-            codes, present = dense(self[name])
-            key, kept = dense(key * len(present) + codes)
-            pairs = (divmod(int(one), len(present)) for one in kept)
-            found = [(*found[before], self.word(name, int(present[code]))) for before, code in pairs]
-        return key, found
+        key, codes = self._numbered(names)
+        return key, self._values(names, codes)
+
+    def grouped(
+        self, names: Sequence[str], measured: Callable[["Rows"], tuple["Rows", list[Array | None]]]
+    ) -> tuple[list[tuple[Any, ...]], list[Array]]:
+        """Return the groups by these columns, and the sums of each.
+
+        `measured` says of a part which of its rows count, and what is summed up of them; None: how many they are.
+        """
+        found = []
+        for part in self.parts:
+            some, measures = measured(part)
+            key, codes = some._numbered(names)
+            size = len(codes[0])
+            found.append((codes, [np.bincount(key, weights=each, minlength=size) for each in measures]))
+        key, codes = number([np.concatenate([one[0][place] for one in found]) for place in range(len(names))])
+        sums = [np.concatenate([one[1][place] for one in found]) for place in range(len(found[0][1]))]
+        return self._values(names, codes), [total(key, len(codes[0]), each) for each in sums]
+
+    def _numbered(self, names: Sequence[str]) -> tuple[Array, list[Array]]:
+        """Return the number of each row's group, and the codes of the groups by column."""
+        of_run = [name for name in names if name in OF_HEADS] if self.heads is not None else []
+        if self.heads is None or not of_run:
+            return number([self[name] for name in names])
+        key, known = self.heads._numbered(of_run)
+        rest = [name for name in names if name not in of_run]
+        key, codes = number([key[self["head"]], *(self[name] for name in rest)])
+        by_name = dict(zip(rest, codes[1:], strict=True))
+        by_name |= {name: own[codes[0]] for name, own in zip(of_run, known, strict=True)}
+        return key, [by_name[name] for name in names]
+
+    def _values(self, names: Sequence[str], codes: Sequence[Array]) -> list[tuple[Any, ...]]:
+        columns = [[self.word(name, code) for code in own.tolist()] for name, own in zip(names, codes, strict=True)]
+        return list(zip(*columns, strict=True))
+
+
+def joined(parts: Sequence[Rows], words: Mapping[str, Words]) -> Rows:
+    """Return the rows of all parts together."""
+    heads = [part.heads for part in parts if part.heads is not None]
+    before = np.cumsum([0, *(len(each) for each in heads)])
+
+    def read(name: str) -> Array:
+        if name == "head":
+            return np.concatenate([part[name] + at for part, at in zip(parts, before, strict=False)])
+        return np.concatenate([part[name] for part in parts])
+
+    return Rows(sum(map(len, parts)), words, read, joined(heads, words) if heads else None, parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,25 +177,21 @@ class Filter:
 
 def chosen(part: str, blocks: Sequence[Arrays], wanted: Filter, words: Mapping[str, Words]) -> Rows:
     """Return the rows of the blocks that are in the scope. Pure: it runs in a native thread."""
-    places = [wanted.places(block) for block in blocks]
-    counts = [one.stop - one.start if isinstance(one, slice) else len(one) for one in places]
-    heads = _joined(blocks, places, sum(counts), words)
+    of_blocks = [_of_block(part, block, wanted.places(block), words) for block in blocks]
+    if of_blocks:
+        return joined(of_blocks, words)
+    nothing: Array = np.empty(0, "i8")
+    heads = Rows(0, words, lambda name: nothing) if PARTS[part].heads else None
+    return Rows(0, words, lambda name: nothing, heads)
+
+
+def _of_block(part: str, block: Arrays, places: slice | Array, words: Mapping[str, Words]) -> Rows:
+    count = places.stop - places.start if isinstance(places, slice) else len(places)
+    runs_of = Rows(count, words, lambda name: block[name][places])
     if not PARTS[part].heads:
-        return heads
-    found = [_of_heads(block["head"], place) for block, place in zip(blocks, places, strict=True)]
-    own = _joined(blocks, [rows for rows, _ in found], sum(len(head) for _, head in found), words)
-    before = np.cumsum([0, *counts])
-    head = np.concatenate([head + at for (_, head), at in zip(found, before, strict=False)] or [np.empty(0, "i8")])
-    return Rows(len(head), words, lambda name: head if name == "head" else own[name], heads)
-
-
-def _joined(blocks: Sequence[Arrays], places: Sequence[slice | Array], count: int, words: Mapping[str, Words]) -> Rows:
-    def read(name: str) -> Array:
-        return np.concatenate(
-            [block[name][at] for block, at in zip(blocks, places, strict=True)] or [np.empty(0, "i4")]
-        )
-
-    return Rows(count, words, read)
+        return runs_of
+    own, head = _of_heads(block["head"], places)
+    return Rows(len(head), words, lambda name: head if name == "head" else block[name][own], runs_of)
 
 
 def _of_heads(head: Array, places: slice | Array) -> tuple[slice | Array, Array]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import sqlalchemy as sa
 
-from pipemon.analytics.arrays import count, largest, summary
+from pipemon.analytics.arrays import Array, count, largest, summary
 from pipemon.analytics.stats import Summary, rate
 from pipemon.analytics.trends import Point, gather
 from pipemon.domain.runs import is_decisive, is_failed
@@ -183,8 +183,11 @@ def _failing_jobs(db: Database, scope: Scope) -> tuple[JobRow, ...]:
 
 
 def _worst_jobs(rows: Rows) -> list[tuple[int, int, str, int, int]]:
-    some = rows.where((rows["failed"] == 1) & (rows["latest"] == 1) & (rows["outcome"] != OTHER))
-    key, groups = some.keyed("repository_id", "workflow_id", "name")
-    n, bad = count(key, len(groups)), count(key, len(groups), some["outcome"] != GOOD)
-    found = [(*group, int(of), int(failed)) for group, of, failed in zip(groups, n, bad, strict=True) if failed]
+    def measured(part: Rows) -> tuple[Rows, list[Array | None]]:
+        some = part.where((part["failed"] == 1) & (part["latest"] == 1) & (part["outcome"] != OTHER))
+        return some, [None, some["outcome"] != GOOD]
+
+    groups, (n, bad) = rows.grouped(("repository_id", "workflow_id", "name"), measured)
+    counts = zip(groups, n.tolist(), bad.tolist(), strict=True)
+    found = [(*group, of, failed) for group, of, failed in counts if failed]
     return sorted(found, key=lambda row: (-row[4], row[2], row[1]))[:MOST_ROWS]

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import sqlalchemy as sa
 
-from pipemon.analytics.arrays import count, places, total
+from pipemon.analytics.arrays import Array, places
 from pipemon.analytics.stats import rate
 from pipemon.analytics.trends import Group, period_starts
 from pipemon.domain.runs import FAILED, is_decisive
@@ -130,17 +130,16 @@ def read_groups(db: Database, scope: Scope, starts: Sequence[int] = ()) -> list[
 
 
 def _groups(rows: Rows, starts: list[int]) -> list[Group]:
-    done = rows.where(rows["completed"] == 1)
-    ends = done.words["conclusion"].values
-    period = places(done["created_at"], starts) if starts else 0
-    size = len(ends) * max(1, len(starts))
-    key, seconds = period * len(ends) + done["conclusion"], done["duration_seconds"]
-    is_timed = seconds >= 0
-    n, timed = count(key, size), count(key, size, is_timed)
-    sums = total(key[is_timed], size, seconds[is_timed])
+    def measured(part: Rows) -> tuple[Rows, list[Array | None]]:
+        done = part.where(part["completed"] == 1)
+        seconds = done["duration_seconds"]
+        period = places(done["created_at"], starts) if starts else np.zeros(len(done), "i8")
+        return done.adding("period", period), [None, seconds >= 0, np.maximum(seconds, 0)]
+
+    groups, sums = rows.grouped(("period", "conclusion"), measured)
+    counts = zip(*(each.tolist() for each in sums), strict=True)
     return [
-        Group(starts[at // len(ends)] if starts else 0, ends[at % len(ends)], int(n[at]), int(timed[at]), int(sums[at]))
-        for at in map(int, np.flatnonzero(n))
+        Group(starts[period] if starts else 0, end, *each) for (period, end), each in zip(groups, counts, strict=True)
     ]
 
 

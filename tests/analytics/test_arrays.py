@@ -33,6 +33,7 @@ def test_percentiles_of_each_code(pairs: list[tuple[int, int]], fraction: float)
     )
     expected = {code: stats.percentile(Counter(own).items(), fraction) for code, own in groups.items()}
     assert arrays.percentiles(codes, values, fraction) == expected
+    assert arrays._percentiles_by_sorting(codes, values, fraction) == expected
 
 
 @given(st.lists(st.integers(0, 20), max_size=60), st.integers(1, 12))
@@ -65,7 +66,7 @@ def test_a_spread_is_exact_or_within_its_bound(cells: int, monkeypatch: pytest.M
         rng = random.Random(seed)
         pairs = [(rng.randrange(4), int(rng.lognormvariate(6, 2))) for _ in range(rng.randrange(300))]
         keys, values = (np.array([pair[place] for pair in pairs], "i8") for place in (0, 1))
-        spread = arrays.Spread(keys, 4, values)
+        spread = arrays.Spread(keys, 4, values, np.ones(len(values), "i8"))
         for asked in ([0], [1, 3], [0, 1, 2, 3], []):
             own = [value for key, value in pairs if key in asked]
             n, found, most = spread.of(asked, (0.5, 0.95))
