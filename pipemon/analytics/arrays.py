@@ -1,5 +1,6 @@
 """Arithmetic on columns: numbers in arrays, groups as codes from 0."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -107,6 +108,10 @@ def dense(codes: Array) -> tuple[Array, Array]:
 
 def number(columns: Sequence[Array]) -> tuple[Array, list[Array]]:
     """Return the number of each place's group, and the codes of the groups by column, in their order."""
+    sizes = [int(column.max(initial=-1)) + 1 for column in columns]
+    if 0 < math.prod(sizes) <= MOST_SPARSE:
+        key, present = dense(np.ravel_multi_index(tuple(columns), sizes))
+        return key, list(np.unravel_index(present, sizes))
     key, present = dense(columns[0])
     codes = [present]
     for column in columns[1:]:

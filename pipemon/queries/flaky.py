@@ -161,10 +161,16 @@ def _row(job: tuple[Any, ...], n: int, flaky: int, platform: int) -> _Row:
 
 
 def _again(rows: Rows) -> Array:
-    """Return for each run whether its jobs may have run on its commit more than once: surely where they have."""
+    """Return for each run whether its jobs have run on its commit more than once."""
     runs_of = rows.heads or rows
-    mixed = (runs_of["sha"] ^ runs_of["workflow_id"] * MIX) & (BUCKETS - 1)
-    found: Array = (np.bincount(mixed, minlength=BUCKETS)[mixed] > 1) | (runs_of["single"] == 0)
+    mixed = runs_of["sha"] ^ runs_of["workflow_id"] * MIX
+    # Most are alone in their bucket: only the others are put in order.
+    bucket = mixed & (BUCKETS - 1)
+    found: Array = np.bincount(bucket, minlength=BUCKETS)[bucket] > 1
+    some = mixed[found]
+    ordered = np.sort(some)
+    found[found] = np.isin(some, ordered[1:][ordered[1:] == ordered[:-1]])
+    found |= runs_of["single"] == 0
     return found
 
 

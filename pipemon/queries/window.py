@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import sqlalchemy as sa
 
-from pipemon.analytics.arrays import Array, places
+from pipemon.analytics.arrays import count, places, total
 from pipemon.analytics.stats import rate
 from pipemon.analytics.trends import Group, period_starts
 from pipemon.domain.runs import FAILED, is_decisive
@@ -130,17 +130,19 @@ def read_groups(db: Database, scope: Scope, starts: Sequence[int] = ()) -> list[
 
 
 def _groups(rows: Rows, starts: list[int]) -> list[Group]:
-    def measured(part: Rows) -> tuple[Rows, list[Array | None]]:
+    ends = rows.words["conclusion"].values
+    size = max(1, len(starts)) * len(ends)
+    n, timed, sums = (np.zeros(size, "i8") for _ in range(3))
+    for part in rows.parts:
         done = part.where(part["completed"] == 1)
-        seconds = done["duration_seconds"]
-        period = places(done["created_at"], starts) if starts else np.zeros(len(done), "i8")
-        return done.adding("period", period), [None, seconds >= 0, np.maximum(seconds, 0)]
-
-    groups, sums = rows.grouped(("period", "conclusion"), measured)
-    counts = zip(*(each.tolist() for each in sums), strict=True)
-    return [
-        Group(starts[period] if starts else 0, end, *each) for (period, end), each in zip(groups, counts, strict=True)
-    ]
+        period = places(done["created_at"], starts) if starts else 0
+        key, seconds = period * len(ends) + done["conclusion"], done["duration_seconds"]
+        n += count(key, size)
+        timed += count(key, size, seconds >= 0)
+        sums += total(key, size, np.maximum(seconds, 0))
+    some = np.flatnonzero(n)
+    counts = zip(some.tolist(), n[some].tolist(), timed[some].tolist(), sums[some].tolist(), strict=True)
+    return [Group(starts[at // len(ends)] if starts else 0, ends[at % len(ends)], *each) for at, *each in counts]
 
 
 def basis(db: Database, window: Window, groups: Sequence[Group]) -> Basis:

@@ -51,6 +51,19 @@ def test_numbers_without_holes(values: list[int]) -> None:
     assert [int(present[code]) for code in codes] == values
 
 
+@pytest.mark.parametrize("sparse", [arrays.MOST_SPARSE, 1])
+def test_groups_by_several_columns(sparse: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "MOST_SPARSE", sparse)
+    for seed in range(40):
+        rng = random.Random(seed)
+        rows = [(rng.randrange(4), rng.randrange(10 ** rng.randrange(7)), rng.randrange(3)) for _ in range(seed)]
+        columns = [np.array([row[place] for row in rows], "i8") for place in range(3)]
+        key, codes = arrays.number(columns)
+        groups = list(zip(*(own.tolist() for own in codes), strict=True))
+        assert groups == sorted(set(rows))
+        assert [groups[one] for one in key.tolist()] == rows
+
+
 @given(st.lists(st.integers(0, 1000), max_size=50), st.lists(st.integers(0, 1000), min_size=1, max_size=8, unique=True))
 def test_places_in_periods(moments: list[int], starts: list[int]) -> None:
     moments.sort()
