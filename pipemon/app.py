@@ -34,6 +34,7 @@ from pipemon.live.socket import RESTART
 from pipemon.notify.facts import Deploys
 from pipemon.outbound.client import Outbound
 from pipemon.queries import freshness
+from pipemon.queries.packer import Packer
 from pipemon.queries.scope import Scope
 from pipemon.queries.sealer import Sealer
 from pipemon.reaching import channels_of
@@ -68,6 +69,7 @@ def create_app(settings: Settings) -> Flask:
     digest = chore_of(settings, db, snapshots.current, recipients, github.time)
     sealer = Sealer(db, lambda: Scope(_snapshot(db).names(), exclude_workflows=settings.exclude_workflows), github.time)
     chores = [Chore("settle_actions", performer.settle_left, 5), digest, Chore("sum_up", sealer.step, 2)]
+    chores.append(Chore("pack_deployments", Packer(db).step, 2))
     if settings.heartbeat_url is not None:
         chores.append(heartbeat.chore_of(settings.heartbeat_url, outbound, lambda: telling.trouble()))
     background = Background(
