@@ -1,4 +1,4 @@
-"""Deployments are packed for the four keys, which the service does; here they are listed."""
+"""Deployments are packed for the four keys, which the service does; here they are listed. Newest runs are an index."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -33,6 +33,10 @@ def upgrade() -> None:
     op.create_index("uq_sheets_line", "sheets", ["repository_id", "environment", "source", "month"], unique=True)
     known = ["repository_id", "environment", "source", "month", "touched", "packed", "successes"]
     op.create_index("ix_sheets_known", "sheets", known)
+    newest = ["workflow_id", "completed_at", "id", "status", "conclusion", "duration_seconds", "queue_seconds"]
+    newest += ["created_at", "repository_id", "deleted_at", "event", "run_number", "run_attempt"]
+    op.drop_index("ix_runs_workflow_completed", "runs")
+    op.create_index("ix_runs_workflow_completed", "runs", newest)
     op.create_index("ix_deployments_sha", "deployments", ["sha"])
     unread = sa.text("statuses_of IS NULL AND source = 'github'")
     op.create_index(
