@@ -19,7 +19,7 @@ import gevent
 
 from benchmarks.analytics import DAYS, DEFAULT_RUNS, NOW, REPEATS, REPOSITORIES, fill
 from benchmarks.report import Figure, plain
-from pipemon.queries import cost, delivery, flaky, freshness, queue, regressions, whole
+from pipemon.queries import cost, delivery, flaky, freshness, packer, queue, regressions, whole
 from pipemon.queries.delivery import Delivers
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.scope import Scope
@@ -60,8 +60,8 @@ def furnish(path: Path) -> None:
     conn.executemany(
         "INSERT INTO deployments (id, repository_id, environment, sha, created_at, updated_at, statuses, state,"
         " deployed_at, failed_at, finished_at, kind, rule, evidence, previous_id, compared_with, comparison, commits,"
-        " source) VALUES (?, ?, 'production', ?, ?, ?, ?, ?, ?, ?, ?, ?, 'new_commit', '{}', ?, ?, 'ahead', ?,"
-        " 'github')",
+        " source, statuses_of) VALUES (?, ?, 'production', ?, ?, ?, ?, ?, ?, ?, ?, ?, 'new_commit', '{}', ?, ?, 'ahead', ?,"
+        " 'github', 0)",
         deployments(random.Random(1)),
     )
     conn.commit()
@@ -97,6 +97,7 @@ def measure(count: int = DEFAULT_RUNS) -> list[Figure]:
         db.transact(lambda conn: repositories.watch(conn, names))
         fill(path, count)
         furnish(path)
+        packer.rebuild(db)
         with db.read() as conn:
             watched = freshness.read(conn).names()
         found = [plain("runs", count)]

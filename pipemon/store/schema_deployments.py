@@ -4,6 +4,11 @@ import sqlalchemy as sa
 
 from pipemon.store.schema import Id, Moment, metadata
 
+# Rollbacks and reverts. Spelled out, not bound: SQLite takes a partial index only for the very words of its condition.
+UNDOING: sa.ColumnElement[bool] = sa.text(  # type: ignore[assignment]
+    "coalesce(overruled_kind, kind) IN ('revert', 'rollback') AND deployed_at IS NOT NULL"
+)
+
 deployments = sa.Table(
     "deployments",
     metadata,
@@ -47,7 +52,7 @@ deployments = sa.Table(
     sa.Index("ix_deployments_history", "repository_id", "environment", "finished_at", "id"),
     sa.Index("ix_deployments_created", "created_at", "id"),  # lists, newest first
     sa.Index("ix_deployments_deployed", "repository_id", "deployed_at", "id"),
-    sa.Index("ix_deployments_kind", "kind", "deployed_at"),  # rollbacks
+    sa.Index("ix_deployments_undoing", "deployed_at", "id", sqlite_where=UNDOING, postgresql_where=UNDOING),
     sa.Index("ix_deployments_sha", "sha"),
     sa.Index(
         "ix_deployments_unread",

@@ -38,6 +38,11 @@ def upgrade() -> None:
     op.drop_index("ix_runs_workflow_completed", "runs")
     op.create_index("ix_runs_workflow_completed", "runs", newest)
     op.create_index("ix_deployments_sha", "deployments", ["sha"])
+    undoing = sa.text("coalesce(overruled_kind, kind) IN ('revert', 'rollback') AND deployed_at IS NOT NULL")
+    op.drop_index("ix_deployments_kind", "deployments")
+    op.create_index(
+        "ix_deployments_undoing", "deployments", ["deployed_at", "id"], sqlite_where=undoing, postgresql_where=undoing
+    )
     unread = sa.text("statuses_of IS NULL AND source = 'github'")
     op.create_index(
         "ix_deployments_unread", "deployments", ["repository_id", "created_at"],
