@@ -34,6 +34,7 @@ from pipemon.live.socket import RESTART
 from pipemon.notify.facts import Deploys
 from pipemon.outbound.client import Outbound
 from pipemon.queries import freshness
+from pipemon.queries.packer import Packer
 from pipemon.queries.sealer import Sealer
 from pipemon.reaching import channels_of
 from pipemon.store import repositories, state
@@ -71,6 +72,7 @@ def create_app(settings: Settings) -> Flask:
     sealer = Sealer(db, github.time)
     chores = [Chore("settle_actions", performer.settle_left, 5), digest, Chore("seal_days", sealer.step, 2)]
     chores.append(Chore("forget", telling.forget, FORGET_SECONDS))
+    chores.append(Chore("pack_deployments", Packer(db).step, 2))
     if settings.heartbeat_url is not None:
         chores.append(heartbeat.chore_of(settings.heartbeat_url, outbound, lambda: telling.trouble()))
     background = Background(

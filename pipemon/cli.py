@@ -20,6 +20,7 @@ from pipemon.github.budget import Gate, Limits
 from pipemon.github.client import GitHub
 from pipemon.github.errors import BadToken, GitHubError, NotFound, PermissionMissing, Unreachable
 from pipemon.ingest.backfill import progress
+from pipemon.queries import packer
 from pipemon.queries.sealer import rebuild
 from pipemon.store import state
 from pipemon.store.engine import Database, DatabaseError
@@ -236,7 +237,7 @@ def backfill() -> None:
 @app.cli.command("rebuild-rollups")
 def rebuild_rollups() -> None:
     """Make what analytics sums up, and the incidents, anew from the runs; the service may go on meanwhile."""
-    _with_database(lambda settings, db: click.echo(rebuild(db, time.time)))
+    _with_database(lambda settings, db: click.echo(f"{rebuild(db, time.time)}\n{packer.rebuild(db)}"))
 
 
 @app.cli.command("simulator", context_settings={"ignore_unknown_options": True, "help_option_names": []})

@@ -69,7 +69,7 @@ def sqlalchemy_below(path: str, tree: ast.Module) -> Iterator[str]:
 
 
 def domain_is_pure(path: str, tree: ast.Module) -> Iterator[str]:
-    """Domain and analytics stand on the standard library, and on each other; arithmetic on columns on numpy."""
+    """Domain and analytics stand on the standard library, and on each other; analytics on numpy too."""
     if not path.startswith(("pipemon/domain/", "pipemon/analytics/")):
         return
     for name in names_imported(tree):

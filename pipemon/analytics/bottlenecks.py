@@ -34,50 +34,52 @@ class JobShare:
 
 
 @dataclass(slots=True)
-class StepShare:
-    """The steps of one name in one job. `critical`: the seconds of those whose job was on the critical path."""
-
-    workflow_id: int
-    job: str
-    name: str
-    n: int = 0
-    seconds: int = 0
-    critical: int = 0
-
-
-@dataclass(slots=True)
 class Shares:
-    """What was found over some runs. `path_seconds` sums the jobs of the critical paths, by workflow."""
+    """What was found over some runs. `path_seconds` sums the jobs of the critical paths, by workflow.
+
+    `steps` has, by workflow and job and then by the step's name, how many there were, their seconds, and the seconds of
+    those whose job was on the critical path.
+    """
 
     jobs: dict[tuple[int, str], JobShare] = field(default_factory=dict)
-    steps: dict[tuple[int, str, str], StepShare] = field(default_factory=dict)
+    steps: dict[tuple[int, str], dict[str, list[int]]] = field(default_factory=dict)
     path_seconds: dict[int, int] = field(default_factory=dict)
     runs: int = 0
+
+
+class _Order:
+    """A run's jobs in the order of their starts and of their ends."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self._by_start = sorted(spans, key=lambda span: (span.started_at, span.completed_at))
+        self._by_end = sorted(range(len(spans)), key=lambda place: self._by_start[place].completed_at)
+
+    def length(self, without: Span | None = None) -> int:
+        """Return how long the run is, or would be if that job took no time at all.
+
+        Each job waits for all that had ended before it began, and then as long as it did.
+        """
+        by_start, by_end = self._by_start, self._by_end
+        first = by_start[0].started_at
+        ends: list[int] = []
+        place, ready, was_ready = 0, first, first
+        for number, span in enumerate(by_start):
+            while place < number and by_start[by_end[place]].completed_at <= span.started_at and by_end[place] < number:
+                ready = max(ready, ends[by_end[place]])
+                was_ready = max(was_ready, by_start[by_end[place]].completed_at)
+                place += 1
+            took = 0 if span is without else span.completed_at - span.started_at
+            ends.append(ready + span.started_at - was_ready + took)
+        return max(ends) - first
 
 
 def exclusive_seconds(spans: Sequence[Span], without: Span) -> int:
     """Return what the run would win if that job took no time at all.
 
-    Each job waits for all that had ended before it began, and then as long as it did: what it does not need is
-    among them, so that no more is promised than would come true.
+    What it does not need is among what it waits for, so that no more is promised than would come true.
     """
-    return _length(spans, None) - _length(spans, without)
-
-
-def _length(spans: Sequence[Span], without: Span | None) -> int:
-    by_start = sorted(spans, key=lambda span: (span.started_at, span.completed_at))
-    by_end = sorted(range(len(by_start)), key=lambda place: by_start[place].completed_at)
-    first = by_start[0].started_at
-    ends: list[int] = []
-    place, ready, was_ready = 0, first, first
-    for number, span in enumerate(by_start):
-        while place < number and by_start[by_end[place]].completed_at <= span.started_at and by_end[place] < number:
-            ready = max(ready, ends[by_end[place]])
-            was_ready = max(was_ready, by_start[by_end[place]].completed_at)
-            place += 1
-        took = 0 if span is without else span.completed_at - span.started_at
-        ends.append(ready + span.started_at - was_ready + took)
-    return max(ends) - first
+    order = _Order(spans)
+    return order.length() - order.length(without)
 
 
 def shares(runs: Iterable[Sequence[JobRun]]) -> Shares:
@@ -85,34 +87,40 @@ def shares(runs: Iterable[Sequence[JobRun]]) -> Shares:
     found = Shares()
     for run in runs:
         spans = [Span(job.name, job.started_at, job.completed_at) for job in run]
-        path = {id(span) for span in critical_path(spans)}
+        path, order = {id(span) for span in critical_path(spans)}, _Order(spans)
+        whole = order.length()
         found.runs += 1
         for job, span in zip(run, spans, strict=True):
-            _add(found, job, spans, span, id(span) in path)
+            _add(found, job, whole - order.length(span) if id(span) in path else None)
     return found
 
 
-def _add(found: Shares, job: JobRun, spans: Sequence[Span], span: Span, on_path: bool) -> None:
+def _add(found: Shares, job: JobRun, exclusive: int | None) -> None:
+    """Add a job; `exclusive` is what the run would win without it, None where it is not on the critical path."""
     key = (job.workflow_id, job.name)
-    own = found.jobs.setdefault(key, JobShare(*key))
+    if (own := found.jobs.get(key)) is None:
+        own = found.jobs[key] = JobShare(*key)
     seconds = job.completed_at - job.started_at
     own.n += 1
     own.seconds += seconds
-    if on_path:
+    if exclusive is not None:
         own.critical += 1
-        own.exclusive += exclusive_seconds(spans, span)
+        own.exclusive += exclusive
         found.path_seconds[job.workflow_id] = found.path_seconds.get(job.workflow_id, 0) + seconds
+    steps = found.steps.setdefault(key, {})
     for name, took in step_times(job.steps):
-        step = found.steps.setdefault((*key, name), StepShare(*key, name))
-        step.n += 1
-        step.seconds += took
-        step.critical += took if on_path else 0
+        if (three := steps.get(name)) is None:
+            three = steps[name] = [0, 0, 0]
+        three[0] += 1
+        three[1] += took
+        if exclusive is not None:
+            three[2] += took
 
 
 def step_times(text: str) -> list[tuple[str, int]]:
     """Return names and seconds of the stored steps that ran and of which both times are known; never negative."""
     return [
-        (name, max(0, completed_at - started_at))
+        (name, completed_at - started_at if completed_at > started_at else 0)
         for _, name, _, conclusion, started_at, completed_at in json.loads(text)
         if conclusion not in SKIPPED and started_at is not None and completed_at is not None
     ]
@@ -120,5 +128,5 @@ def step_times(text: str) -> list[tuple[str, int]]:
 
 def first_failed(text: str) -> str | None:
     """Return the name of the first stored step that failed; None where none did."""
-    steps = sorted(json.loads(text), key=lambda step: int(step[0]))
-    return next((name for _, name, _, end, _, _ in steps if end in ("failure", "timed_out")), None)
+    failed = [step for step in json.loads(text) if step[3] in ("failure", "timed_out")]
+    return str(min(failed, key=lambda step: int(step[0]))[1]) if failed else None

@@ -1,14 +1,13 @@
 """The four keys of one or several environments, and their levels by the published thresholds."""
 
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import median
 
-from pipemon.analytics.delivery import Facts
-from pipemon.analytics.stats import percentile, rate
+import numpy as np
+
+from pipemon.analytics.delivery import Facts, Numbers
+from pipemon.analytics.stats import percentiles_of, rate
 
 DAY_SECONDS = 86400
 WEEK_DAYS, MONTH_DAYS = 7, 30
@@ -62,14 +61,14 @@ class Keys:
 
 def keys(found: Sequence[Facts], from_at: int, to_at: int) -> Keys:
     """Return the keys of these environments together; empty days count."""
-    deployed = sorted(at for one in found for at in one.deployed)
-    changes, failed = sum(one.changes for one in found), sum(len(one.failed) for one in found)
-    lead = _spread([seconds for one in found for seconds in one.lead])
-    restore = _spread([one.seconds or 0 for facts in found for one in facts.recovered])
-    days = _deploy_days_a_week(deployed, from_at, to_at)
-    cfr = rate(failed, changes) if changes else None
     if not found:
         return no_keys("No environment that counts as production has had a deployment.")
+    deployed = np.concatenate([one.deployed for one in found])
+    changes, failed = sum(one.changes for one in found), sum(len(one.failed) for one in found)
+    lead = _spread(np.concatenate([one.lead for one in found]))
+    restore = _spread(np.concatenate([one.recovered.seconds for one in found]))
+    days = _deploy_days_a_week(deployed, from_at, to_at)
+    cfr = rate(failed, changes) if changes else None
     level = Levels(
         _frequency_level(deployed, days, from_at, to_at),  # of less than a week it says nothing
         _time_level(lead.median),
@@ -109,33 +108,29 @@ def _reasons(found: Sequence[Facts], cfr: float | None, lead: Spread, restore: S
     return reasons
 
 
-def _spread(seconds: Sequence[int]) -> Spread:
-    counted = list(Counter(seconds).items())
-    return Spread(len(seconds), percentile(counted, 0.5), percentile(counted, 0.9))
+def _spread(seconds: Numbers) -> Spread:
+    return Spread(len(seconds), *percentiles_of(seconds, 0.5, 0.9))
 
 
-def _deploy_days_a_week(deployed: Sequence[int], from_at: int, to_at: int) -> float | None:
+def _deploy_days_a_week(deployed: Numbers, from_at: int, to_at: int) -> float | None:
     """Return the median, over the whole weeks counted back from the end, of the days with a deployment."""
     weeks = (to_at - from_at) // (WEEK_DAYS * DAY_SECONDS)
     if not weeks:
         return None
-    days: list[set[int]] = [set() for _ in range(weeks)]
-    for at in deployed:
-        day = (to_at - 1 - at) // DAY_SECONDS
-        if day // WEEK_DAYS < weeks:
-            days[day // WEEK_DAYS].add(day)
-    return float(median(len(found) for found in days))
+    busy = np.zeros(weeks * WEEK_DAYS, bool)
+    days = (to_at - 1 - deployed) // DAY_SECONDS
+    busy[days[days < len(busy)]] = True
+    return float(np.median(busy.reshape(weeks, WEEK_DAYS).sum(axis=1)))
 
 
-def _frequency_level(deployed: Sequence[int], days: float | None, from_at: int, to_at: int) -> str | None:
+def _frequency_level(deployed: Numbers, days: float | None, from_at: int, to_at: int) -> str | None:
     """Return elite at 3 days a week with a deployment, high at one, medium at one deployment a month, else low."""
     if days is None or days >= 1:
         return None if days is None else "elite" if days >= 3 else "high"
     months = max(1, (to_at - from_at) // (MONTH_DAYS * DAY_SECONDS))
     length = min(to_at - from_at, MONTH_DAYS * DAY_SECONDS)
-    edges = [to_at - place * length for place in range(months, -1, -1)]
-    counts = [bisect_left(deployed, end) - bisect_left(deployed, begin) for begin, end in pairwise(edges)]
-    return "medium" if median(counts) >= 1 else "low"
+    back = (to_at - 1 - deployed) // length
+    return "medium" if median(np.bincount(back[back < months], minlength=months).tolist()) >= 1 else "low"
 
 
 def _time_level(seconds: float | None) -> str | None:

@@ -8,8 +8,12 @@ by how much the ranks do so. One outlier, or ten, move nothing. Each side is the
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from statistics import median
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[Any]
 
 # So many values stand on each side of a shift, at least.
 LEAST_SIDE = 10
@@ -26,20 +30,16 @@ class Measure:
     unit: str
     least_absolute: float
     least_relative: float
-    level: Callable[[Sequence[float]], float]
+    level: Callable[[Numbers], float]
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _median(values: Sequence[float]) -> float:
-    return float(median(values))
+def _median(values: Numbers) -> float:
+    return float(np.median(values))
 
 
 DURATION = Measure("duration", "seconds", 10, 0.2, _median)
 QUEUE_TIME = Measure("queue_time", "seconds", 30, 0.5, _median)
-FAILURE_RATE = Measure("failure_rate", "percent", 15, 0.0, lambda values: _mean(values) * 100)
+FAILURE_RATE = Measure("failure_rate", "percent", 15, 0.0, lambda values: float(values.mean()) * 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,9 @@ class Shift:
         return self.after > self.before
 
 
-def shifts(values: Sequence[float], measure: Measure) -> list[Shift]:
+def shifts(series: Sequence[float] | Numbers, measure: Measure) -> list[Shift]:
     """Return the shifts of a series in the order of time."""
+    values = np.asarray(series, float)
     found: dict[int, float] = {}
     _search(values, 0, len(values), found)
     edges = _settled(values, [0, *sorted(found), len(values)], found)
@@ -75,17 +76,55 @@ def shifts(values: Sequence[float], measure: Measure) -> list[Shift]:
     return told
 
 
+def may_shift(series: Sequence[Numbers]) -> list[bool]:
+    """Return of each series whether it may have a shift: most have none, and all together they are soon looked through.
+
+    That is where ranks differ enough in what `shifts` looks at first, before it asks how alike neighbours are.
+    """
+    told = [False] * len(series)
+    owners, windows = list[int](), list[Numbers]()
+    for number, values in enumerate(series):
+        for first, last in _windows(0, len(values)):
+            owners.append(number)
+            windows.append(values[first:last])
+    if windows:
+        for owner, z in zip(owners, _most(windows), strict=True):
+            # A little less: what is as good as LEAST_Z is looked at exactly.
+            told[owner] |= z >= LEAST_Z - 1e-6
+    return told
+
+
+def _most(windows: Sequence[Numbers]) -> list[float]:
+    """Return the largest z of each of several series, all of them worked out in one."""
+    lengths = np.array([len(one) for one in windows])
+    starts = np.cumsum(lengths) - lengths
+    row, values = np.repeat(np.arange(len(windows)), lengths), np.concatenate(windows)
+    order = np.lexsort((values, row))
+    ordered = values[order]
+    first = np.flatnonzero(np.concatenate(([True], (ordered[1:] != ordered[:-1]) | (row[1:] != row[:-1]))))
+    equals = np.diff(np.append(first, len(values)))
+    n, place = lengths[row], np.arange(len(values)) - starts[row] + 1
+    above = np.empty(len(values))  # by how much each rank is above the middle one
+    above[order] = np.repeat(first + (equals + 1) / 2, equals) - starts[row] - (n + 1) / 2
+    spread = np.add.reduceat(above * above, starts) / (lengths - 1)
+    sums = np.cumsum(above)
+    deviations = np.abs(sums - (sums - above)[starts][row])
+    inside = (place >= LEAST_SIDE) & (place <= n - LEAST_SIDE) & (spread[row] > 0)
+    z = np.zeros(len(values))
+    np.divide(deviations, np.sqrt(spread[row] * place * (n - place) / n), out=z, where=inside)
+    found: list[float] = np.maximum.reduceat(z, starts).tolist()
+    return found
+
+
 def _threes(edges: Sequence[int]) -> Iterator[tuple[int, int, int]]:
     return zip(edges, edges[1:], edges[2:], strict=False)
 
 
-def _search(values: Sequence[float], begin: int, end: int, found: dict[int, float]) -> None:
-    third = (end - begin) // 3
-    # Up and down again hide each other in the whole: two thirds show one of them.
-    for first, last in ((begin, end), (begin, end - third), (begin + third, end)):
-        if last - first < 2 * LEAST_SIDE or len(found) >= MOST_SHIFTS:
-            continue
-        place, z = best_split(values[first:last])
+def _search(values: Numbers, begin: int, end: int, found: dict[int, float]) -> None:
+    for first, last in _windows(begin, end):
+        if len(found) >= MOST_SHIFTS:
+            return
+        place, z = _split(values[first:last], LEAST_Z)
         if z >= LEAST_Z:
             found[first + place] = round(z, 1)
             _search(values, begin, first + place, found)
@@ -93,7 +132,14 @@ def _search(values: Sequence[float], begin: int, end: int, found: dict[int, floa
             return
 
 
-def _levels(values: Sequence[float], begin: int, place: int, end: int, measure: Measure) -> tuple[float, float] | None:
+def _windows(begin: int, end: int) -> list[tuple[int, int]]:
+    """Return where to look: up and down again hide each other in the whole, two thirds show one of them."""
+    third = (end - begin) // 3
+    wanted = ((begin, end), (begin, end - third), (begin + third, end))
+    return [(first, last) for first, last in wanted if last - first >= 2 * LEAST_SIDE]
+
+
+def _levels(values: Numbers, begin: int, place: int, end: int, measure: Measure) -> tuple[float, float] | None:
     """Return the levels before and after a place; None where they differ too little to be told."""
     before, after = measure.level(values[begin:place]), measure.level(values[place:end])
     size = abs(after - before)
@@ -101,7 +147,7 @@ def _levels(values: Sequence[float], begin: int, place: int, end: int, measure: 
     return (before, after) if is_large else None
 
 
-def _settled(values: Sequence[float], edges: list[int], found: dict[int, float]) -> list[int]:
+def _settled(values: Numbers, edges: list[int], found: dict[int, float]) -> list[int]:
     """Return the edges, each put where its own two sides differ the most: it was found among other shifts."""
     for number in range(1, len(edges) - 1):
         begin, end = edges[number - 1], edges[number + 1]
@@ -113,54 +159,44 @@ def _settled(values: Sequence[float], edges: list[int], found: dict[int, float])
     return edges
 
 
-def best_split(values: Sequence[float]) -> tuple[int, float]:
+def best_split(values: Sequence[float] | Numbers) -> tuple[int, float]:
     """Return the place whose two sides differ the most, and by how many standard deviations of chance."""
+    return _split(np.asarray(values, float), 0.0)
+
+
+def _split(values: Numbers, least: float) -> tuple[int, float]:
+    """Return the same, but for a z below `least` one that may be too large, and is below it too."""
     n = len(values)
-    ranks, spread = _ranks(values)
+    ranks = _ranks(values)
+    spread = float(((ranks - (n + 1) / 2) ** 2).sum()) / (n - 1)
     if not spread:
         return 0, 0.0
-    best, best_z, below = LEAST_SIDE, 0.0, 0.0
-    for place in range(1, n - LEAST_SIDE + 1):
-        below += ranks[place - 1]
-        if place < LEAST_SIDE:
-            continue
-        deviation = below - place * (n + 1) / 2
-        z = abs(deviation) / math.sqrt(spread * place * (n - place) / n)
-        if z > best_z:
-            best, best_z = place, z
-    return best, best_z / math.sqrt(_widening(ranks, best))
+    places = np.arange(LEAST_SIDE, n - LEAST_SIDE + 1)
+    deviations = np.cumsum(ranks)[places - 1] - places * ((n + 1) / 2)
+    z = np.abs(deviations) / np.sqrt(spread * places * (n - places) / n)
+    best = int(np.argmax(z))
+    place, most = int(places[best]), float(z[best])
+    return (place, most) if most < least else (place, most / math.sqrt(_widening(ranks, place)))
 
 
-def _ranks(values: Sequence[float]) -> tuple[list[float], float]:
-    """Return the ranks from 1, equal values sharing theirs, and their variance."""
-    n = len(values)
-    order = sorted(range(n), key=values.__getitem__)
-    ranks = [0.0] * n
-    begin = 0
-    while begin < n:
-        end = begin
-        while end < n and values[order[end]] == values[order[begin]]:
-            end += 1
-        for place in order[begin:end]:
-            ranks[place] = (begin + 1 + end) / 2
-        begin = end
-    middle = (n + 1) / 2
-    return ranks, sum((rank - middle) ** 2 for rank in ranks) / (n - 1)
+def _ranks(values: Numbers) -> Numbers:
+    """Return the ranks from 1, equal values sharing theirs."""
+    ordered = np.sort(values)
+    ranks: Numbers = (np.searchsorted(ordered, values) + 1 + np.searchsorted(ordered, values, "right")) / 2
+    return ranks
 
 
-def _widening(ranks: Sequence[float], place: int) -> float:
+def _widening(ranks: Numbers, place: int) -> float:
     """Return by how much the variance of a mean grows because neighbours are alike.
 
     The smaller of two estimates: over what is left when the shift is taken out, which other shifts distort; and by the
     differences of neighbours, and of every other value, which a shift of clean values distorts.
     """
-    n = len(ranks)
-    before, after = _mean(ranks[:place]), _mean(ranks[place:])
-    rest = [rank - (before if number < place else after) for number, rank in enumerate(ranks)]
-    whole = sum(one * one for one in rest)
-    near = sum((one - other) ** 2 for one, other in pairwise(ranks)) / (n - 1)
-    far = sum((ranks[number] - ranks[number + 2]) ** 2 for number in range(n - 2)) / (n - 2)
-    by_rest = sum(one * other for one, other in pairwise(rest)) / whole if whole else 0.0
+    rest = np.concatenate((ranks[:place] - ranks[:place].mean(), ranks[place:] - ranks[place:].mean()))
+    whole = float((rest * rest).sum())
+    near = float((np.diff(ranks) ** 2).mean())
+    far = float(((ranks[:-2] - ranks[2:]) ** 2).mean())
+    by_rest = float((rest[:-1] * rest[1:]).sum()) / whole if whole else 0.0
     by_differences = far / near - 1 if near else 0.0
     alike = min(0.9, max(0.0, min(by_rest, by_differences)))
     return (1 + alike) / (1 - alike)

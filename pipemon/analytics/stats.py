@@ -3,6 +3,10 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 # The standard normal distribution's 97.5th percentile.
 Z95 = 1.959963984540054
@@ -33,6 +37,21 @@ def percentile(counted: Iterable[tuple[float, int]], fraction: float) -> float |
     low = _at(ordered, int(rank))
     high = _at(ordered, min(int(rank) + 1, n - 1))
     return low + (high - low) * (rank - int(rank))
+
+
+def percentiles_of(values: npt.NDArray[Any], *fractions: float) -> list[float | None]:
+    """Return the same of an array of numbers: a percentile for each fraction."""
+    if not len(values):
+        return [None for _ in fractions]
+    ranks = [fraction * (len(values) - 1) for fraction in fractions]
+    last = len(values) - 1
+    ends = [(int(rank), min(int(rank) + 1, last)) for rank in ranks]
+    placed = np.partition(values, sorted({place for two in ends for place in two}))
+    pairs = [
+        (placed[low].item(), placed[high].item(), rank - int(rank))
+        for (low, high), rank in zip(ends, ranks, strict=True)
+    ]
+    return [low + (high - low) * share for low, high, share in pairs]
 
 
 def _at(ordered: list[tuple[float, int]], rank: int) -> float:

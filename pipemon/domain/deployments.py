@@ -6,10 +6,14 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 FAILURES = frozenset({"failure", "error"})
+# Nobody goes back to what was live so many deployments ago.
+LOOK_BACK = 1000
 # What a deployment can be to its environment, in the order in which the rules are asked.
 KINDS = ("first", "redeploy", "rollback", "revert", "change")
 UNDOES = frozenset({"rollback", "revert"})
 
+# In a commit's message: it may say that what was deployed before has failed.
+TELLING = re.compile(r"hot-?fix|This reverts commit", re.IGNORECASE)
 # git's own sentence, and the title that both git and GitHub give a revert.
 _REVERTED_SHA = re.compile(r"This reverts commit ([0-9a-f]{7,64})\b")
 
@@ -54,6 +58,11 @@ class Deployment:
     def failed_at(self) -> int | None:
         """The moment of the first failure or error."""
         return next((status.created_at for status in self.statuses if status.state in FAILURES), None)
+
+    @property
+    def finished_at(self) -> int | None:
+        """When it was deployed, else when it failed: its place in its environment's history; None while it goes on."""
+        return self.failed_at if self.deployed_at is None else self.deployed_at
 
     @property
     def url(self) -> str | None:
@@ -146,31 +155,33 @@ class Verdict:
     blamed: int | None = None
 
 
-def verdicts(history: Iterable[Step]) -> dict[int, Verdict]:
+def verdicts(history: Iterable[Step], standing: Mapping[int, Verdict] | None = None) -> dict[int, Verdict]:
     """Return the verdict of each deployment of one environment's history, whatever order it comes in.
 
-    One that failed is compared with what was live, and becomes nothing that a later one is compared with.
+    One that failed is compared with what was live, and becomes nothing that a later one is compared with. What stands
+    is taken as it is: the history may begin with it, and not tell what was before.
     """
     live: list[Step] = []
     found: dict[int, Verdict] = {}
-    latest: dict[str, int] = {}  # where in `live` each commit was deployed last
-    for step in sorted(history, key=lambda step: (step.at, step.id)):
-        found[step.id] = _verdict(step, live, latest, found)
+    latest: dict[str, tuple[int, int]] = {}  # where in `live`, and in the history, each commit was deployed last
+    for number, step in enumerate(sorted(history, key=lambda step: (step.at, step.id))):
+        place, seen = latest.get(step.sha, (0, -1))
+        restored = place if seen >= 0 and number - seen <= LOOK_BACK else None
+        found[step.id] = (standing or {}).get(step.id) or _verdict(step, live, restored, found)
         if step.succeeded:
-            latest[step.sha] = len(live)
+            latest[step.sha] = len(live), number
             live.append(step)
     return found
 
 
-def _verdict(step: Step, live: Sequence[Step], latest: Mapping[str, int], found: Mapping[int, Verdict]) -> Verdict:
+def _verdict(step: Step, live: Sequence[Step], place: int | None, found: Mapping[int, Verdict]) -> Verdict:
     if not live:
         return Verdict("first", "nothing_before")
     before = live[-1]
     evidence: dict[str, object] = {"previous_deployment": before.id, "previous_commit": before.sha}
     if step.sha == before.sha:
         return Verdict("redeploy", "same_commit", evidence)
-    if step.sha in latest:
-        place = latest[step.sha]
+    if place is not None:
         # What a rollback undoes began with the first change after the commit that it goes back to.
         undone = next((one.id for one in live[place + 1 :] if found[one.id].kind == "change"), None)
         return Verdict("rollback", "deployed_before", evidence | {"restored_deployment": live[place].id}, undone)

@@ -1,6 +1,6 @@
 """The deployments' part of `apply`: what was seen of them is merged, judged anew, and told."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from pipemon.domain.deployments import UNDOES, Comparison, Deployment, Verdict, merge, verdicts
 from pipemon.domain.events import Event
 from pipemon.domain.times import format_time
-from pipemon.store import deployments
+from pipemon.store import deployments, sheets
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +40,43 @@ def take_in(conn: Connection, repository_id: int, told: Deployed, live_since: in
     deployments.mark_read(conn, told.read)
     for deployment_id in told.comparisons.keys() & after.keys():
         deployments.put_comparison(conn, deployment_id, told.comparisons[deployment_id])
-    touched = {*(one.environment for one in changed), *(after[i].environment for i in told.comparisons if i in after)}
-    if not touched:
+    compared = [after[number] for number in told.comparisons if number in after]
+    if not changed and not compared:
         return 0, []
+    was = [before[one.id] for one in changed if one.id in before]
     name = deployments.name_of(conn, repository_id)
     found = [event for one in changed for event in _ends(name, before.get(one.id), one, live_since)]
-    for environment in sorted(touched):
-        found += _judge(conn, repository_id, environment, name, live_since)
+    for environment, moments in sorted(_places([*was, *changed, *compared]).items()):
+        found += _judge(conn, repository_id, environment, moments, (name, live_since))
     return len(changed) + len(told.comparisons), sorted(found, key=lambda event: event.occurred_at)
 
 
+def _places(ones: Iterable[Deployment]) -> dict[str, set[int]]:
+    """Return, by environment, where in its history these are that are finished."""
+    found: dict[str, set[int]] = {}
+    for one in ones:
+        if one.finished_at is not None:
+            found.setdefault(one.environment, set()).add(one.finished_at)
+    return found
+
+
 def _judge(
-    conn: Connection, repository_id: int, environment: str, name: str, live_since: int | None
-) -> Iterable[Event]:
-    """Work out the verdicts of an environment, store those that differ, and return the rollbacks among them."""
-    stored = deployments.load_verdicts(conn, repository_id, environment)
-    found = verdicts(deployments.history(conn, repository_id, environment))
+    conn: Connection, repository_id: int, environment: str, moments: set[int], told_as: tuple[str, int | None]
+) -> Iterator[Event]:
+    """Work out the verdicts of an environment, store those that differ, and return the rollbacks among them.
+
+    What it packed of these moments, and of what is judged anew, is out of use.
+    """
+    steps, standing = deployments.history(conn, repository_id, environment, min(moments))
+    stored = deployments.load_verdicts(conn, repository_id, environment, steps[0].at if steps else 0)
+    found = verdicts(steps, {step.id: stored[step.id] for step in steps[:standing] if step.id in stored})
     changed = {number: verdict for number, verdict in found.items() if stored.get(number) != verdict}
     deployments.put_verdicts(conn, changed)
+    sheets.touch(conn, repository_id, environment, moments | {step.at for step in steps if step.id in changed})
     undone = [number for number, verdict in changed.items() if verdict.kind in UNDOES]
     for number, one in deployments.load(conn, undone).items():
         if one.deployed_at is not None:
-            yield _rollback_event(name, one, one.deployed_at, changed[number], live_since)
+            yield _rollback_event(told_as, one, one.deployed_at, changed[number])
 
 
 def _ends(name: str, before: Deployment | None, after: Deployment, live_since: int | None) -> Iterable[Event]:
@@ -74,7 +89,8 @@ def _ends(name: str, before: Deployment | None, after: Deployment, live_since: i
         yield _event("deployment_failed", name, after, after.failed_at, live_since, {})
 
 
-def _rollback_event(name: str, one: Deployment, at: int, verdict: Verdict, live_since: int | None) -> Event:
+def _rollback_event(told_as: tuple[str, int | None], one: Deployment, at: int, verdict: Verdict) -> Event:
+    name, live_since = told_as
     more = {
         "kind": verdict.kind,
         "rule": verdict.rule,

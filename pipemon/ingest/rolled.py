@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Set
 
 from sqlalchemy import Connection
 
+from pipemon.domain.deployments import TELLING
 from pipemon.domain.runs import DECISIVE, Attempt, Run
-from pipemon.store import days, incidents
+from pipemon.store import days, incidents, sheets
 
 Runs = Mapping[int, Run]
 Attempts = Mapping[tuple[int, int], Attempt]
@@ -28,7 +29,15 @@ def follow(
     changed = {key[0] for key, attempt in now[1].items() if was[1].get(key) != attempt} | (marked & now[0].keys())
     changed |= {run_id for run_id, run in now[0].items() if was[0].get(run_id) != run}
     changed |= worked
+    told = {run.sha for run_id, run in now[0].items() if _message(run) != _message(was[0].get(run_id)) and run.sha}
+    sheets.touch_commits(conn, told)
     days.touch(conn, [runs[run_id].created_at for runs in (was[0], now[0]) for run_id in changed & runs.keys()])
+
+
+def _message(run: Run | None) -> str:
+    """Return the message that tells something of deployments."""
+    text = (run and run.commit and run.commit.message) or ""
+    return text if TELLING.search(text) else ""
 
 
 def _moved(was: tuple[Runs, Attempts], now: tuple[Runs, Attempts]) -> Iterator[Run]:

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from heapq import nsmallest
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from pipemon.analytics.bottlenecks import JobRun, Shares, first_failed, shares
+from pipemon.analytics.bottlenecks import JobRun, JobShare, first_failed, shares
 from pipemon.analytics.stats import rate
 from pipemon.domain.runs import FAILED, STAMP_SLACK_SECONDS
 from pipemon.queries.aside import aside
@@ -77,23 +78,21 @@ def bottlenecks(db: Database, scope: Scope) -> Bottlenecks:
     """Return what holds up the newest decisive runs of the scope."""
     found = aside(_gathered, db.heavy(_jobs_of_newest(scope)))
     names = _names(db, scope)
-    ranked = sorted(found.jobs.values(), key=lambda one: (-one.exclusive, -one.seconds, one.name, one.workflow_id))
-    slow = sorted(found.steps.values(), key=lambda one: (-one.critical, -one.seconds, one.job, one.name))
     return Bottlenecks(
         jobs=tuple(
             SlowJob(
                 *names[one.workflow_id], one.name, one.n, one.seconds / one.n, rate(one.critical, one.n),
                 one.exclusive / one.n, replace(scope, workflow=str(one.workflow_id), job=one.name),
             )
-            for one in ranked[:MOST_ROWS]
+            for one in found.jobs
         ),
         steps=tuple(
             SlowStep(
-                *names[one.workflow_id], one.job, one.name, one.n, one.seconds / one.n,
-                rate(one.critical, found.path_seconds.get(one.workflow_id, 0)),
-                replace(scope, workflow=str(one.workflow_id), job=one.job),
+                *names[workflow_id], job, name, n, -seconds / n,
+                rate(-critical, found.path_seconds.get(workflow_id, 0)),
+                replace(scope, workflow=str(workflow_id), job=job),
             )
-            for one in slow[:MOST_ROWS]
+            for critical, seconds, job, name, workflow_id, n in found.steps
         ),
         runs=found.runs,
     )  # fmt: skip
@@ -147,8 +146,24 @@ def _jobs_of_newest(scope: Scope) -> Query:
     return query
 
 
-def _gathered(rows: Sequence[tuple[Any, ...]]) -> Shares:
-    return shares([JobRun(*row) for row in group] for _, group in groupby(rows, key=lambda row: row[1]))
+class _Slowest(NamedTuple):
+    jobs: list[JobShare]
+    steps: list[tuple[int, int, str, str, int, int]]
+    path_seconds: dict[int, int]
+    runs: int
+
+
+def _gathered(rows: Sequence[tuple[Any, ...]]) -> _Slowest:
+    found = shares([JobRun(*row) for row in group] for _, group in groupby(rows, key=lambda row: row[1]))
+    slow = nsmallest(
+        MOST_ROWS, found.jobs.values(), lambda one: (-one.exclusive, -one.seconds, one.name, one.workflow_id)
+    )
+    steps = (
+        (-critical, -seconds, job, name, workflow_id, n)
+        for (workflow_id, job), by_name in found.steps.items()
+        for name, (n, seconds, critical) in by_name.items()
+    )
+    return _Slowest(slow, nsmallest(MOST_ROWS, steps), found.path_seconds, found.runs)
 
 
 def _failed_jobs(scope: Scope) -> Query:

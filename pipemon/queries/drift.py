@@ -3,11 +3,10 @@
 Counted are the head commits of the builds on the default branch: a push of several commits is one of them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
 
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.rollouts import Shown, live_rows
@@ -51,45 +50,48 @@ class Environments:
 
 def list_environments(db: Database, scope: Scope, as_of: AsOf) -> Environments:
     """Return what is live in each environment, and what waits to be."""
-    with db.read() as conn:
-        numbers = {name: number for number, name in scope.repositories.items()}
-        found = []
-        for one in live_rows(conn, scope):
-            same = {name: getattr(one, name) for name in Shown.__slots__}
-            found.append(Live(**same, behind=_drift(conn, numbers[one.repository], one, as_of.timestamp)))
+    numbers = {name: number for number, name in scope.repositories.items()}
+    live = live_rows(db, scope)
+    behind = _drifts(db, [(numbers[one.repository], one.sha) for one in live], as_of.timestamp)
+    found = [
+        Live(**{name: getattr(one, name) for name in Shown.__slots__}, behind=drift)
+        for one, drift in zip(live, behind, strict=True)
+    ]
     return Environments(tuple(found), as_of)
 
 
-def _drift(conn: Connection, repository_id: int, live: Shown, now: int) -> Drift | None:
+def _drifts(db: Database, live: Sequence[tuple[int, str]], now: int) -> list[Drift | None]:
+    """Return how far each of these commits, with its repository, lags behind."""
+    number, since = sa.bindparam("repository", 0, sa.BigInteger), sa.bindparam("since", 0, sa.BigInteger)
+    sha = sa.bindparam("live", "", sa.Text)
     on_default = (
-        runs.c.repository_id == repository_id,
+        runs.c.repository_id == number,
         runs.c.branch == repositories.c.default_branch,
         runs.c.deleted_at.is_(None),
         ON_OWN_BRANCH,
     )
     begun = sa.select(sa.func.min(runs.c.created_at)).join_from(runs, repositories).where(*on_default)
-    since = conn.execute(begun.where(runs.c.sha == live.sha)).scalar()
-    if since is None:
-        return None
-    query = (
-        sa.select(runs.c.sha, runs.c.created_at, AUTHOR)
+    asked = [{"repository": repository_id, "live": head} for repository_id, head in live]
+    starts = [rows[0][0] for rows in db.heavy_each(begun.where(runs.c.sha == sha), asked)]
+    later = (
+        sa.select(runs.c.sha, runs.c.created_at, AUTHOR.label("author"))
         .join_from(runs, repositories)
-        .where(*on_default, runs.c.created_at > since, runs.c.sha != live.sha)
+        .where(*on_default, runs.c.created_at > since, runs.c.sha != sha)
         .order_by(runs.c.created_at, runs.c.id)
         .limit(10 * MOST_COMMITS)
+        .subquery("later")
     )
-    return _sum_up(conn.execute(query), now)
+    first = sa.func.min(later.c.created_at)
+    pushes = sa.select(later.c.sha, first, sa.func.min(later.c.author)).group_by(later.c.sha)
+    pushes = pushes.order_by(first, later.c.sha).limit(MOST_COMMITS)
+    known = [one | {"since": start} for one, start in zip(asked, starts, strict=True) if start is not None]
+    told = iter(db.heavy_each(pushes, known))
+    return [None if start is None else _sum_up(next(told), now) for start in starts]
 
 
-def _sum_up(rows: Iterable[tuple[str | None, int, str | None]], now: int) -> Drift:
-    first: dict[str, int] = {}
-    authors: set[str] = set()
-    for sha, created_at, author in rows:
-        if sha is not None and sha not in first and len(first) < MOST_COMMITS:
-            first[sha] = created_at
-            authors |= {author} if author else set()
-    if not first:
+def _sum_up(rows: Sequence[tuple[str, int, str | None]], now: int) -> Drift:
+    if not rows:
         return Drift(0, 0, (), None, None)
-    shas = list(first)
-    waited = max(0, now - min(first.values()))
-    return Drift(len(first), waited, tuple(sorted(authors)[:MOST_AUTHORS]), shas[0], shas[-1])
+    authors = sorted({author for _, _, author in rows if author})
+    waited = max(0, now - rows[0][1])
+    return Drift(len(rows), waited, tuple(authors[:MOST_AUTHORS]), rows[0][0], rows[-1][0])

@@ -1,13 +1,14 @@
 """Workflows and jobs that became slower, waited longer or failed more often from one run on."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import sqlalchemy as sa
 
-from pipemon.analytics.shifts import DURATION, FAILURE_RATE, QUEUE_TIME, Measure, Shift, shifts
-from pipemon.analytics.stats import percentile
+from pipemon.analytics.shifts import DURATION, FAILURE_RATE, QUEUE_TIME, Measure, Numbers, Shift, may_shift, shifts
+from pipemon.analytics.stats import percentiles_of
 from pipemon.domain.runs import FAILED, STAMP_SLACK_SECONDS
 from pipemon.queries.aside import aside
 from pipemon.queries.freshness import AsOf
@@ -74,107 +75,171 @@ class Regressions:
     as_of: AsOf
 
 
-Row = tuple[Any, ...]  # (run, run_number, sha, created_at, url, failed, seconds, waited)
+# Columns of a series: what is not known is NONE.
+RUN, NUMBER, ATTEMPT, CREATED, RED, SECONDS, WAITED = range(7)
+NONE = -1
+COLUMNS = {DURATION.name: SECONDS, QUEUE_TIME.name: WAITED, FAILURE_RATE.name: RED}
+
+
+class Series(NamedTuple):
+    """The decisive runs of a workflow, or of one of its jobs, in the order of their numbers."""
+
+    workflow_id: int
+    job: str | None
+    rows: Numbers
+
+
+class Found(NamedTuple):
+    """A shift, and the runs at which it began and ended."""
+
+    workflow_id: int
+    job: str | None
+    measure: Measure
+    shift: Shift
+    since: int
+    until: int | None
 
 
 def regressions(db: Database, window: Window) -> Regressions:
     """Return the shifts in the newest decisive runs of the window's busiest workflows."""
     names = {row[0]: row[1:] for row in db.heavy(_busiest(window))}
-    runs_by, jobs_by = _series(db, window.scope, list(names), window.as_of.timestamp)
-    found = aside(_shifts, [*runs_by, *jobs_by])
+    of_runs = _of_runs(db, window, list(names))
+    found = aside(_shifts, [*of_runs, *_of_jobs(db, of_runs[:JOB_WORKFLOWS])])
+    marks = _marks(db, found)
     told = [
         Regression(
             window.scope.repositories[names[key][0]], key, names[key][1], job, measure.name, measure.unit, shift,
-            _mark(rows[shift.place]), None if shift.until is None else _mark(rows[shift.until]),
+            marks[since], None if until is None else marks[until],
             replace(window.scope, workflow=str(key), job=job),
         )
-        for (key, job, rows), measure, shift in found
+        for key, job, measure, shift, since, until in found
     ]  # fmt: skip
     told.sort(key=lambda one: (one.until is not None, -one.since.created_at, -one.shift.z, one.workflow_id))
-    basis = Basis(window, sum(len(rows) for _, _, rows in runs_by), (), coverage(db, window))
+    basis = Basis(window, sum(len(one.rows) for one in of_runs), (), coverage(db, window))
     worse, better = ([one for one in told if one.shift.is_worse == which] for which in (True, False))
     return Regressions(basis, tuple(worse), tuple(better), len(names), window.as_of)
 
 
-def _mark(row: Row) -> Mark:
-    return Mark(*row[:5])
+def _marks(db: Database, found: Sequence[Found]) -> dict[int, Mark]:
+    ids = {key for one in found for key in (one.since, one.until) if key is not None}
+    columns = (runs.c.id, runs.c.run_number, runs.c.sha, runs.c.created_at, runs.c.url)
+    rows = db.heavy(sa.select(*columns).where(runs.c.id.in_(sorted(ids)))) if ids else []
+    return {row[0]: Mark(*row) for row in rows}
 
 
 def _busiest(window: Window) -> Query:
     lately = max(window.from_at, window.as_of.timestamp - BUSY_DAYS * DAY_SECONDS)
-    count = sa.func.count()
+    count = sa.func.count().label("count")
+    # Counted before they are joined, and the sum keeps the planner off the index by workflow: that by time holds all
+    # that is asked.
+    workflow = (runs.c.workflow_id + 0).label("workflow_id")
+    counted = (
+        sa.select(workflow, count)
+        .where(COMPLETED, IS_DECISIVE, *where(replace(window.scope, created_from=lately)))
+        .group_by(workflow)
+        .subquery("counted")
+    )
     query: Query = (
         sa.select(workflows.c.id, workflows.c.repository_id, workflows.c.name)
-        .join_from(runs, workflows, workflows.c.id == runs.c.workflow_id)
-        .where(COMPLETED, IS_DECISIVE, *where(replace(window.scope, created_from=lately)))
-        .group_by(workflows.c.id, workflows.c.repository_id, workflows.c.name)
-        .order_by(count.desc(), workflows.c.id)
+        .join_from(counted, workflows, workflows.c.id == counted.c.workflow_id)
+        .order_by(counted.c.count.desc(), workflows.c.id)
         .limit(MOST_WORKFLOWS)
     )
     return query
 
 
-Series = tuple[int, str | None, list[Row]]
+def _of_runs(db: Database, window: Window, ids: Sequence[int]) -> list[Series]:
+    found = db.heavy_each(_newest_runs(window), [{"workflow": key} for key in ids])
+    return aside(_in_order, list(ids), found, window.as_of.timestamp)
 
 
-def _series(db: Database, scope: Scope, ids: Sequence[int], until: int) -> tuple[list[Series], list[Series]]:
-    """Return the series of each workflow, and of the jobs of the first of them, in the order of run numbers."""
-    of_runs: list[Series] = []
-    of_jobs: list[Series] = []
-    for place, key in enumerate(ids):
-        rows = sorted(_ended(db.heavy(_newest_runs(scope, key)), until), key=lambda row: row[1])
-        of_runs.append((key, None, rows))
-        if place < JOB_WORKFLOWS and rows:
-            of_jobs += _job_series(db, key, rows[-JOB_RUNS:])
-    return of_runs, of_jobs
-
-
-def _ended(rows: Sequence[Row], until: int) -> list[Row]:
-    """Return the runs that began long enough ago to have ended, whichever way.
+def _in_order(ids: Sequence[int], found: Sequence[Sequence[tuple[int, ...]]], until: int) -> list[Series]:
+    """Return the series of runs that began long enough ago to have ended, whichever way.
 
     Of the youngest only the quick ones are over, and what fails is quick: they would look like a shift.
     """
-    usual = percentile([(row[6], 1) for row in rows if not row[5] and row[6] is not None], 0.95) or 0
-    return [row for row in rows if row[3] + usual <= until]
+    told = []
+    for key, listed in zip(ids, found, strict=True):
+        rows = _sorted(listed)
+        took = rows[(rows[:, RED] == 0) & (rows[:, SECONDS] != NONE), SECONDS]
+        usual = percentiles_of(took, 0.95)[0] or 0
+        told.append(Series(key, None, rows[rows[:, CREATED] + usual <= until]))
+    return told
 
 
-def _newest_runs(scope: Scope, workflow_id: int) -> Query:
-    mark = (runs.c.id, runs.c.run_number, runs.c.sha, runs.c.created_at, runs.c.url)
+def _sorted(rows: Sequence[tuple[int, ...]]) -> Numbers:
+    found = np.array(rows, np.int64).reshape(-1, 7)
+    return found[np.argsort(found[:, NUMBER], kind="stable")]
+
+
+def _newest_runs(window: Window) -> Query:
+    scope = window.scope
+    mark = (runs.c.id, runs.c.run_number, runs.c.run_attempt, runs.c.created_at)
     failed = sa.case((runs.c.conclusion == "success", 0), else_=1)
+    times = (sa.func.coalesce(one, NONE) for one in (runs.c.duration_seconds, runs.c.queue_seconds))
     query: Query = (
-        sa.select(*mark, failed, runs.c.duration_seconds, runs.c.queue_seconds)
-        .where(runs.c.workflow_id == workflow_id, COMPLETED, IS_DECISIVE, runs.c.completed_at.is_not(None))
-        .where(*where(scope))
+        sa.select(*mark, failed, *times)
+        .where(runs.c.workflow_id == sa.bindparam("workflow", 0, sa.BigInteger), COMPLETED, IS_DECISIVE)
         .order_by(runs.c.completed_at.desc(), runs.c.id.desc())
         .limit(MOST_RUNS)
+    )
+    if scope.branch is not None:
+        return query.where(runs.c.completed_at.is_not(None), *where(scope))
+    # By the index that has them in this order, back to what began with the window: not all of the window, sorted.
+    within = (runs.c.created_at + 0 >= window.from_at, runs.c.created_at + 0 < window.as_of.timestamp)
+    rest = where(replace(scope, created_from=None, created_to=None))
+    return query.where(runs.c.completed_at >= window.from_at, *within, *rest)
+
+
+def _of_jobs(db: Database, of_runs: Sequence[Series]) -> Iterator[Series]:
+    """Yield the series of the jobs of these workflows' newest runs."""
+    newest = {one.workflow_id: one.rows[-JOB_RUNS:] for one in of_runs}
+    ids = [key for rows in newest.values() for key in rows[:, RUN].tolist()]
+    listed = db.heavy(_jobs(ids)) if ids else []
+    return iter(aside(_by_name, newest, listed))
+
+
+def _jobs(run_ids: Sequence[int]) -> Query:
+    waited, took = jobs.c.started_at - jobs.c.created_at, jobs.c.completed_at - jobs.c.started_at
+    times = (sa.func.coalesce(sa.case((one < 0, 0), else_=one), NONE) for one in (took, waited))
+    query: Query = (
+        sa.select(jobs.c.run_id, jobs.c.run_attempt, jobs.c.name)
+        .add_columns(sa.case((jobs.c.conclusion == "success", 0), else_=1), *times)
+        .where(jobs.c.run_id.in_(run_ids), jobs.c.conclusion.in_(["success", *sorted(FAILED)]))
+        # A rerun copies the jobs that passed, with their old times.
+        .where(waited >= -STAMP_SLACK_SECONDS)
     )
     return query
 
 
-def _job_series(db: Database, workflow_id: int, rows: Sequence[Row]) -> Iterable[Series]:
-    by_run = {row[0]: row for row in rows}
-    waited = jobs.c.started_at - jobs.c.created_at
-    query: Query = (
-        sa.select(jobs.c.run_id, jobs.c.name, sa.case((jobs.c.conclusion == "success", 0), else_=1))
-        .add_columns(jobs.c.completed_at - jobs.c.started_at, sa.case((waited < 0, 0), else_=waited))
-        .join_from(runs, jobs, sa.and_(jobs.c.run_id == runs.c.id, jobs.c.run_attempt == runs.c.run_attempt))
-        .where(runs.c.id.in_(list(by_run)), jobs.c.conclusion.in_(["success", *sorted(FAILED)]))
-        # A rerun copies the jobs that passed, with their old times.
-        .where(waited >= -STAMP_SLACK_SECONDS)
-    )
-    found: dict[str, list[Row]] = {}
-    for run_id, name, failed, seconds, queued in db.heavy(query):
-        found.setdefault(name, []).append((*by_run[run_id][:5], failed, seconds, queued))
-    return ((workflow_id, name, sorted(own, key=lambda row: row[1])) for name, own in sorted(found.items()))
+def _by_name(newest: Mapping[int, Numbers], listed: Sequence[tuple[Any, ...]]) -> list[Series]:
+    run_of = {
+        (run, attempt): (key, number, created)
+        for key, rows in newest.items()
+        for run, number, attempt, created, *_ in rows.tolist()
+    }
+    found: dict[tuple[int, str], list[tuple[int, ...]]] = {}
+    for run_id, attempt, name, *told in listed:
+        if (run := run_of.get((run_id, attempt))) is not None:
+            key, number, created = run
+            found.setdefault((key, name), []).append((run_id, number, attempt, created, *told))
+    place = {key: number for number, key in enumerate(newest)}
+    return [Series(*key, _sorted(found[key])) for key in sorted(found, key=lambda key: (place[key[0]], key[1]))]
 
 
-def _shifts(series: Iterable[Series]) -> list[tuple[Series, Measure, Shift]]:
+def _shifts(series: Iterable[Series]) -> list[Found]:
+    asked = [(one, measure, own) for one in series for measure, own in _measured(one.rows)]
     found = []
-    for one in series:
-        key, job, rows = one
-        for measure, place, of_failed in ((DURATION, 6, False), (QUEUE_TIME, 7, True), (FAILURE_RATE, 5, True)):
-            # What fails ends early: how long it took says nothing.
-            own = [row for row in rows if row[place] is not None and (of_failed or not row[5])]
-            told = shifts([float(row[place]) for row in own], measure)
-            found += [((key, job, own), measure, shift) for shift in told]
+    hopeful = may_shift([own[:, COLUMNS[measure.name]] for _, measure, own in asked])
+    for (one, measure, own), may in zip(asked, hopeful, strict=True):
+        for shift in shifts(own[:, COLUMNS[measure.name]], measure) if may else ():
+            until = None if shift.until is None else int(own[shift.until, RUN])
+            found.append(Found(one.workflow_id, one.job, measure, shift, int(own[shift.place, RUN]), until))
     return found
+
+
+def _measured(rows: Numbers) -> Iterator[tuple[Measure, Numbers]]:
+    # What fails ends early: how long it took says nothing.
+    yield DURATION, rows[(rows[:, SECONDS] != NONE) & (rows[:, RED] == 0)]
+    yield QUEUE_TIME, rows[rows[:, WAITED] != NONE]
+    yield FAILURE_RATE, rows

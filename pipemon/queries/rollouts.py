@@ -5,13 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
 
-from pipemon.domain.deployments import UNDOES
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.scope import Condition, Query, Scope, in_repositories
 from pipemon.store.engine import Database
-from pipemon.store.schema_deployments import deployments
+from pipemon.store.schema_deployments import UNDOING, deployments, sheets
 
 _KIND: sa.ColumnElement[str] = sa.func.coalesce(deployments.c.overruled_kind, deployments.c.kind)
 KIND = _KIND.label("kind")
@@ -136,37 +134,42 @@ def get(db: Database, scope: Scope, deployment_id: int) -> Shown | None:
     return None if row is None else _shown(row, scope)
 
 
-def live_rows(conn: Connection, scope: Scope) -> list[Shown]:
+def live_rows(db: Database, scope: Scope) -> list[Shown]:
     """Return what is live: the newest successful deployment of each environment, by repository and environment."""
+    own = in_repositories(sheets.c.repository_id, scope.repositories)
+    known = sa.select(sheets.c.repository_id, sheets.c.environment).distinct().where(own).subquery("known")
     table = deployments.c
-    place = sa.func.row_number().over(
-        partition_by=(table.repository_id, table.environment), order_by=(table.deployed_at.desc(), table.id.desc())
+    newest = (
+        sa.select(table.id)
+        .where(table.repository_id == known.c.repository_id, table.environment == known.c.environment)
+        .where(table.deployed_at.is_not(None), table.finished_at.is_not(None))
+        .order_by(table.finished_at.desc(), table.id.desc())
+        .limit(1)
+        .scalar_subquery()
     )
-    ranked = sa.select(table.id, place.label("place")).where(table.deployed_at.is_not(None), *_where(scope, Filter()))
-    newest = ranked.subquery()
-    query = sa.select(*COLUMNS).where(table.id.in_(sa.select(newest.c.id).where(newest.c.place == 1)))
-    rows = conn.execute(query).all()
+    ids = [key for (key,) in db.heavy(sa.select(newest).select_from(known)) if key is not None]
+    with db.read() as conn:
+        rows = conn.execute(sa.select(*COLUMNS).where(table.id.in_(ids))).all()
     return sorted((_shown(row, scope) for row in rows), key=lambda one: (one.repository, one.environment))
 
 
 def list_rollbacks(db: Database, scope: Scope, limit: int, as_of: AsOf) -> Rollbacks:
     """Return the newest rollbacks, newest first."""
-    failed = deployments.alias("failed")
+    table, failed = deployments.c, deployments.alias("failed")
     wrong = sa.func.coalesce(failed.c.failed_at, failed.c.deployed_at)
-    undone = sa.func.coalesce(deployments.c.blamed_id, deployments.c.previous_id)
-    table = deployments.c
-    where = (_KIND.in_(sorted(UNDOES)), table.deployed_at.is_not(None), *_where(scope, Filter()))
+    undone = sa.func.coalesce(table.blamed_id, table.previous_id)
+    where = (UNDOING, *_where(scope, Filter()))
+    newest_first = (table.deployed_at.desc(), table.id.desc())
+    # Chosen by themselves: beside another table the words of the index would be ambiguous.
+    newest = sa.select(table.id).where(*where).order_by(*newest_first).limit(limit).correlate(None)
     query: Query = (
         sa.select(table.id, table.repository_id, table.environment, KIND, failed.c.sha.label("failed_sha"))
         .add_columns(wrong.label("failed_at"), table.sha, table.deployed_at, table.url)
         .select_from(deployments.outerjoin(failed, failed.c.id == undone))
-        .where(*where)
-        .order_by(table.deployed_at.desc(), table.id.desc())
-        .limit(limit)
+        .where(table.id.in_(newest))
+        .order_by(*newest_first)
     )
-    with db.read() as conn:
-        rows = conn.execute(query).all()
-        total = conn.execute(sa.select(sa.func.count()).select_from(deployments).where(*where)).scalar_one()
+    rows, total = db.heavy(query), db.heavy(sa.select(sa.func.count()).select_from(deployments).where(*where))[0][0]
     # To go back by deploying an older commit again is told as a redeploy.
     found = [
         Rollback(row[0], scope.repositories[row[1]], row[2], "revert" if row[3] == "revert" else "redeploy", *row[4:])

@@ -8,14 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from pipemon.domain.deployments import Commit, Comparison, Deployment, DeploymentStatus, Step, Verdict
+from pipemon.domain.deployments import LOOK_BACK, Commit, Comparison, Deployment, DeploymentStatus, Step, Verdict
+from pipemon.store import sheets
 from pipemon.store.events import bump_revision
 from pipemon.store.schema import repositories, runs
 from pipemon.store.schema_deployments import deployment_reads, deployments
 from pipemon.store.upsert import upsert
-
-# A verdict looks back no further: nobody goes back to what was live two thousand deployments ago.
-LONGEST_HISTORY = 2000
 
 _FIELDS = (
     "id", "environment", "source", "sha", "ref", "task", "creator", "description", "created_at", "updated_at",
@@ -61,29 +59,36 @@ def put(conn: Connection, repository_id: int, changed: Sequence[Deployment]) -> 
 
 def _row(repository_id: int, one: Deployment) -> dict[str, object]:
     statuses = [[status.id, status.state, status.created_at, status.url] for status in one.statuses]
-    return {name: getattr(one, name) for name in (*_FIELDS, "state", "deployed_at", "failed_at", "url")} | {
+    told = ("state", "deployed_at", "failed_at", "finished_at", "url")
+    return {name: getattr(one, name) for name in (*_FIELDS, *told)} | {
         "repository_id": repository_id,
         "statuses": json.dumps(statuses, separators=(",", ":")),
-        "finished_at": one.failed_at if one.deployed_at is None else one.deployed_at,
     }
 
 
-def history(conn: Connection, repository_id: int, environment: str) -> list[Step]:
-    """Return the finished deployments of an environment, at most the newest two thousand of them."""
+def history(conn: Connection, repository_id: int, environment: str, touched_at: int) -> tuple[list[Step], int]:
+    """Return the finished deployments of an environment in their order, and how many at their begin only stand.
+
+    Those are there because the verdicts of the others look back at them. What has changed, at `touched_at` or later, is
+    among the others, and so are the newest: of their commits more may be known by now.
+    """
     table = deployments.c
-    message = sa.select(runs.c.commit_message).where(runs.c.sha == table.sha).limit(1).scalar_subquery()
+    # Of the runs of a commit all that tell its message tell the same.
+    message = sa.select(sa.func.max(runs.c.commit_message)).where(runs.c.sha == table.sha).scalar_subquery()
     columns = (table.id, table.sha, table.finished_at, table.deployed_at, message.label("message"))
-    compared = (table.compared_with, table.comparison, table.ahead_by, table.behind_by, table.commits)
-    query = (
-        sa.select(*columns, *compared)
-        .where(table.repository_id == repository_id, table.environment == environment, table.finished_at.is_not(None))
-        .order_by(table.finished_at.desc(), table.id.desc())
-        .limit(LONGEST_HISTORY)
-    )
-    return [
+    compared = (table.compared_with, table.comparison, table.ahead_by, table.behind_by)
+    # Of the commits only a revert is asked for.
+    reverts = sa.case((table.commits.like("%evert%"), table.commits)).label("commits")
+    line = (table.repository_id == repository_id, table.environment == environment, table.finished_at.is_not(None))
+    newest = sa.select(table.finished_at).where(*line).order_by(table.finished_at.desc(), table.id.desc()).limit(1)
+    before = newest.where(table.finished_at < touched_at).offset(LOOK_BACK - 1)
+    edges = [conn.execute(query).scalar() or 0 for query in (newest.offset(2 * LOOK_BACK - 1), before)]
+    query = sa.select(*columns, *compared, reverts).where(*line, table.finished_at >= min(edges))
+    steps = [
         Step(row.id, row.sha, row.finished_at, row.deployed_at is not None, row.message or "", _comparison(row))
-        for row in conn.execute(query)
+        for row in conn.execute(query.order_by(table.finished_at, table.id))
     ]
+    return steps, LOOK_BACK if min(edges) else 0
 
 
 def _comparison(row: Any) -> Comparison | None:
@@ -93,12 +98,13 @@ def _comparison(row: Any) -> Comparison | None:
     return Comparison(row.compared_with, row.comparison, row.ahead_by or 0, row.behind_by or 0, commits)
 
 
-def load_verdicts(conn: Connection, repository_id: int, environment: str) -> dict[int, Verdict]:
-    """Return the verdicts that are stored, by the deployment's id; what a person said is not among them."""
+def load_verdicts(conn: Connection, repository_id: int, environment: str, from_at: int) -> dict[int, Verdict]:
+    """Return the verdicts from a moment on, by the deployment's id; what a person said is not among them."""
     table = deployments.c
     query = sa.select(table.id, table.kind, table.rule, table.evidence, table.blamed_id).where(
-        table.repository_id == repository_id, table.environment == environment, table.kind.is_not(None)
-    )
+        table.repository_id == repository_id, table.environment == environment, table.kind.is_not(None),
+        table.finished_at >= from_at,
+    )  # fmt: skip
     return {row.id: Verdict(row.kind, row.rule, json.loads(row.evidence), row.blamed_id) for row in conn.execute(query)}
 
 
@@ -133,6 +139,9 @@ def overrule(conn: Connection, deployment_id: int, version: int, said: Overrulin
     done = conn.execute(sa.update(deployments).where(where).values(values)).rowcount == 1
     if done:
         bump_revision(conn)  # answers may differ from now on
+        place = sa.select(deployments.c.repository_id, deployments.c.environment, deployments.c.finished_at)
+        repository_id, environment, at = conn.execute(place.where(deployments.c.id == deployment_id)).one()
+        sheets.touch(conn, repository_id, environment, [] if at is None else [at])
     return done
 
 

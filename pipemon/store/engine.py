@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -151,17 +151,23 @@ class Database:
 
     def heavy(self, select: sa.Select[Any]) -> list[tuple[Any, ...]]:
         """Run an expensive SELECT without holding up the hub; return its rows as plain tuples."""
+        return self.heavy_each(select, [{}])[0]
+
+    def heavy_each(self, select: sa.Select[Any], values: Sequence[Mapping[str, object]]) -> list[list[tuple[Any, ...]]]:
+        """Run it once for each set of values of its parameters, at one go; return the rows of each."""
         if self.path is None:
             with self.read() as conn:
-                return [tuple(row) for row in conn.execute(select)]
+                return [[tuple(row) for row in conn.execute(select, dict(each))] for each in values]
         dialect = self._reader.dialect
         compiled = select.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
-        values = [compiled.params[name] for name in compiled.positiontup or ()]
-        arguments = (self._idle, read_only(self.path), self._patience, str(compiled), values)
-        rows, error = gevent.get_hub().threadpool.apply(_fetch, arguments)
+        order, known = compiled.positiontup or (), compiled.params
+        sets = [[each.get(name, known[name]) for name in order] for each in values]
+        arguments = (self._idle, read_only(self.path), self._patience, str(compiled), sets)
+        found, error = gevent.get_hub().threadpool.apply(_fetch, arguments)
         if error is not None:
             raise translate(error) from error
-        return _convert(rows, [column.type for column in select.selected_columns], dialect)
+        types = [column.type for column in select.selected_columns]
+        return [_convert(rows, types, dialect) for rows in found]
 
     def close(self) -> None:
         """Close every connection."""
@@ -190,8 +196,8 @@ def _check_foreign_keys(conn: Connection) -> None:
 
 
 def _fetch(
-    idle: deque[sqlite3.Connection], uri: str, patience_seconds: float, statement: str, values: list[object]
-) -> tuple[list[tuple[Any, ...]], sqlite3.Error | None]:
+    idle: deque[sqlite3.Connection], uri: str, patience_seconds: float, statement: str, sets: list[list[object]]
+) -> tuple[list[list[tuple[Any, ...]]], sqlite3.Error | None]:
     """Run in a native thread: plain data in and out, no log, no lock (a deque needs none), no greenlet's connection.
 
     An error is handed back: one that is raised here gevent would print. A wait for a lock, in C, stops nobody here.
@@ -202,13 +208,13 @@ def _fetch(
         conn = None
     try:
         conn = conn or sqlite3.connect(uri, uri=True, timeout=patience_seconds, check_same_thread=False)
-        rows = conn.execute(statement, values).fetchall()
+        found = [conn.execute(statement, values).fetchall() for values in sets]
     except sqlite3.Error as error:
         if conn is not None:
             conn.close()
         return [], error
     idle.append(conn)
-    return rows, None
+    return found, None
 
 
 def _convert(rows: list[tuple[Any, ...]], types: list[Any], dialect: sa.Dialect) -> list[tuple[Any, ...]]:

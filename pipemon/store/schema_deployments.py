@@ -4,6 +4,11 @@ import sqlalchemy as sa
 
 from pipemon.store.schema import Id, Moment, metadata
 
+# Rollbacks and reverts. Spelled out, not bound: SQLite takes a partial index only for the very words of its condition.
+UNDOING: sa.ColumnElement[bool] = sa.text(  # type: ignore[assignment]
+    "coalesce(overruled_kind, kind) IN ('revert', 'rollback') AND deployed_at IS NOT NULL"
+)
+
 deployments = sa.Table(
     "deployments",
     metadata,
@@ -47,7 +52,36 @@ deployments = sa.Table(
     sa.Index("ix_deployments_history", "repository_id", "environment", "finished_at", "id"),
     sa.Index("ix_deployments_created", "created_at", "id"),  # lists, newest first
     sa.Index("ix_deployments_deployed", "repository_id", "deployed_at", "id"),
-    sa.Index("ix_deployments_kind", "kind", "deployed_at"),  # rollbacks
+    sa.Index("ix_deployments_undoing", "deployed_at", "id", sqlite_where=UNDOING, postgresql_where=UNDOING),
+    sa.Index("ix_deployments_sha", "sha"),
+    sa.Index(
+        "ix_deployments_unread",
+        "repository_id",
+        "created_at",
+        sqlite_where=sa.text("statuses_of IS NULL AND source = 'github'"),
+        postgresql_where=sa.text("statuses_of IS NULL AND source = 'github'"),
+    ),
+)
+
+# Thirty days of one environment's finished deployments, packed for the four keys (analytics/sheets.py). A sheet holds
+# while `packed` and `touched` are equal; it can be made anew from the deployments.
+sheets = sa.Table(
+    "sheets",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("repository_id", Id, nullable=False),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("month", sa.Integer, nullable=False),  # finished_at // 30 days
+    sa.Column("touched", sa.BigInteger, nullable=False),  # moves in the transaction that changes what is on it
+    sa.Column("packed", sa.BigInteger),  # `touched` as it was when it was packed
+    sa.Column("successes", sa.Integer),  # how many there are on it
+    sa.Column("rows", sa.LargeBinary),
+    sa.Column("leads", sa.LargeBinary),
+    sa.Index("uq_sheets_line", "repository_id", "environment", "source", "month", unique=True),
+    sa.Index(  # which there are, without a look at the sheets themselves
+        "ix_sheets_known", *("repository_id", "environment", "source", "month", "touched", "packed", "successes")
+    ),
 )
 
 # Whether GitHub lets us read a repository's deployments.

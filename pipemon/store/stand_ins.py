@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from pipemon.domain.deployments import Deploying, Deployment, DeploymentStatus
 from pipemon.domain.runs import FAILED
+from pipemon.store import sheets
 from pipemon.store.schema import attempts, repositories, runs, workflows
 from pipemon.store.schema_deployments import deployments
 
@@ -32,6 +33,7 @@ def count(conn: Connection, repository_id: int) -> int:
 def drop(conn: Connection, repository_id: int) -> None:
     """Forget the runs that stand in: the repository has deployments of its own now."""
     conn.execute(sa.delete(deployments).where(*_standing_in(repository_id)))
+    sheets.drop_stand_ins(conn, repository_id)
 
 
 def _standing_in(repository_id: int) -> tuple[sa.ColumnElement[bool], ...]:

@@ -3,13 +3,17 @@
 import json
 import random
 from dataclasses import astuple
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
+import numpy as np
 import pytest
 
-from pipemon.analytics.delivery import Facts, Failure, Past, facts, read_commits
+from pipemon.analytics import delivery
+from pipemon.analytics.delivery import FAILURE, Facts, Failures
 from pipemon.analytics.four_keys import keys
+from pipemon.analytics.sheets import Past, pack, read_commits, unpack
 from pipemon.domain.deployments import Commit, Step, verdicts
 
 HOUR, DAY = 3600, 86400
@@ -32,6 +36,10 @@ def past(story: str, hours: float = 1.0) -> list[Past]:
         )
         for step in steps
     ]  # fmt: skip
+
+
+def facts(history: list[Past], begin: int, end: int) -> Facts:
+    return delivery.facts(pack(history), begin, end)
 
 
 def all_of(history: list[Past]) -> Facts:
@@ -61,7 +69,7 @@ def test_stories(
 ) -> None:
     found = all_of(past(story))
     assert (found.changes, [one.deployment_id for one in found.failed]) == (changes, failed)
-    told = {(one.deployment_id, one.recovered_by) for one in found.recovered + found.unrecovered}
+    told = {(one.deployment_id, one.recovered_by) for one in [*found.recovered, *found.unrecovered]}
     assert told >= set(failures)
     assert found.not_counted == not_counted
 
@@ -103,21 +111,28 @@ def test_who_directly_follows_and_names_it(message: str, why: str | None) -> Non
     )
     # One that does not follow directly names nobody.
     late = a_past(4, "f", commits=(commit("f", message=message),))
-    assert all_of([first, bad, a_past(3, "9"), late]).failed == ()
+    assert list(all_of([first, bad, a_past(3, "9"), late]).failed) == []
 
 
 def test_a_success_that_failed_later_is_failed_and_a_superseded_one_is_not() -> None:
     later = a_past(1, "a", state="failure", failed_at=T + 5 * HOUR)
     assert [(one.failed_at, one.why) for one in all_of([later]).failed] == [(T + 5 * HOUR, "ended_in_failure")]
-    assert all_of([a_past(1, "a", state="inactive")]).failed == ()
+    assert list(all_of([a_past(1, "a", state="inactive")]).failed) == []
     mended = a_past(1, "a", failed_at=T)  # failed first, then succeeded
-    assert all_of([mended]).failed == ()
+    assert list(all_of([mended]).failed) == []
+
+
+def test_what_fails_after_the_window_has_not_failed_in_it() -> None:
+    history = [a_past(1, "a", state="failure", failed_at=T + 5 * HOUR), a_past(9, "b")]
+    then, later = (facts(history, T, T + hours * HOUR) for hours in (5, 6))
+    assert (len(then.failed), len(then.unrecovered)) == (0, 0)
+    assert (len(later.failed), [one.deployment_id for one in later.unrecovered]) == (1, [1])
 
 
 def test_what_never_started_is_no_deployment() -> None:
     refused = a_past(2, "b", deployed_at=None, failed_at=T + 2 * HOUR, state="failure", started=False)
     found = all_of([a_past(1, "a", kind="first"), refused])
-    assert (found.changes, found.failed, found.not_counted) == (1, (), {"never_started": 1})
+    assert (found.changes, list(found.failed), found.not_counted) == (1, [], {"never_started": 1})
 
 
 def test_a_person_may_say_that_it_is_a_change() -> None:
@@ -140,7 +155,7 @@ def test_lead_time_is_per_commit_without_merges() -> None:
     ]
     found = all_of(history)
     # The clock of who commits may be ahead.
-    assert found.lead == (3 * HOUR, 0)
+    assert found.lead.tolist() == [3 * HOUR, 0]
     assert found.no_lead == {
         "first": 1,
         "range_not_readable": 1,
@@ -154,7 +169,8 @@ def test_lead_time_is_per_commit_without_merges() -> None:
 def test_the_window_is_half_open_and_knows_nothing_of_what_comes_after_it() -> None:
     history = past("V1 V2 V3 V1")
     found = facts(history, T + 2 * HOUR, T + 4 * HOUR)
-    assert (found.changes, found.failed, found.deployed) == (2, (), (T + 2 * HOUR, T + 3 * HOUR))
+    assert (found.changes, list(found.failed)) == (2, [])
+    assert found.deployed.tolist() == [T + 2 * HOUR, T + 3 * HOUR]
     later = facts(history, T + 3 * HOUR, T + 5 * HOUR)
     assert (later.changes, [one.deployment_id for one in later.recovered]) == (1, [2])
 
@@ -167,10 +183,12 @@ def a_world(rng: random.Random) -> list[Past]:
         text = rng.choice(["", f"This reverts commit {rng.choice('abcdef') * 40}.", f"hotfix {rng.choice('abc') * 8}"])
         steps.append(Step(place, sha, T + rng.randrange(40) * HOUR, rng.random() > 0.3, text))
     found = verdicts(steps)
+    # Some fail before they succeed, or long after it.
+    fallen = {step.id: step.at + rng.randrange(-9, 30) * HOUR for step in steps if rng.random() < 0.15}
     return [
         Past(
             step.id, step.sha, found[step.id].kind, "success" if step.succeeded else rng.choice(["failure", "error"]),
-            step.at if step.succeeded else None, None if step.succeeded else step.at,
+            step.at if step.succeeded else None, fallen.get(step.id) if step.succeeded else step.at,
             started=rng.random() > 0.05 or step.succeeded, undoes=found[step.id].blamed, message=step.message,
             commits=None if rng.random() < 0.2 else json.dumps([
                 astuple(commit(rng.choice("0123"), step.at - rng.randrange(-5, 99) * HOUR, is_merge=rng.random() < 0.3))
@@ -195,6 +213,10 @@ def slowly(history: list[Past], begin: int, end: int) -> tuple[Any, ...]:
 
     changes = [one for place, one in enumerate(line) if one.kind in ("first", "change") and not tried_before(place)]
 
+    def fell(one: Past) -> bool:
+        """What fails after the window has not failed in it."""
+        return one.deployed_at is None or (one.failed_at is not None and one.at < one.failed_at < end)
+
     def change_of(one: Past) -> Past | None:
         earlier = [other for other in changes if other.sha == one.sha and line.index(other) <= line.index(one)]
         return earlier[-1] if earlier else None
@@ -212,7 +234,7 @@ def slowly(history: list[Past], begin: int, end: int) -> tuple[Any, ...]:
             said = one.message.split()
             if any(name.startswith(word.strip(".")) for name in names for word in said if len(word) > 7):
                 marked.setdefault(lived[-1].id, one)
-    healthy = [one for one in line if one.deployed_at is not None and one.id not in marked]
+    healthy = [one for one in line if not fell(one) and one.id not in marked]
     fallen: dict[int, tuple[int, int | None]] = {}
 
     def note(one: Past, failed_at: int, since: Past) -> None:
@@ -220,8 +242,8 @@ def slowly(history: list[Past], begin: int, end: int) -> tuple[Any, ...]:
         fallen.setdefault(one.id, (failed_at, after[0].at if after else None))
 
     for place, one in enumerate(line):
-        if one.deployed_at is None and not tried_before(place):
-            note(one, one.at, one)
+        if fell(one) and not tried_before(place):
+            note(one, one.failed_at or 0, one)
     for key, by in marked.items():
         one = next(other for other in line if other.id == key)
         first = change_of(one) or one
@@ -254,11 +276,26 @@ def test_random_histories_equal_the_slow_way(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(100))
+def test_packed_in_parts_is_packed_at_once(seed: int) -> None:
+    """Each part is told from the last success before it; nothing further back can matter to it."""
+    history = a_world(rng := random.Random(seed))
+    edges = sorted({T - HOUR, T + 99 * HOUR, *(T + rng.randrange(40) * HOUR for _ in range(rng.randrange(5)))})
+    parts = []
+    for begin, end in pairwise(edges):
+        since = max((one.at for one in history if one.deployed_at is not None and one.at < begin), default=0)
+        parts.append(pack([one for one in history if since <= one.at < end], begin))
+    joined = unpack((part.rows.tobytes() for part in parts), (part.leads.tobytes() for part in parts))
+    whole = pack(history)
+    assert joined.rows.tolist() == whole.rows.tolist()
+    assert joined.leads.tolist() == whole.leads.tolist()
+
+
+@pytest.mark.parametrize("seed", range(100))
 def test_days_and_weeks_equal_the_slow_way(seed: int) -> None:
     rng = random.Random(seed)
     days = rng.choice([1, 6, 7, 13, 30, 90])
     end = T + days * DAY
-    deployed = tuple(T + rng.randrange(days * DAY) for _ in range(rng.choice([0, 1, 3, 40])))
+    deployed = np.array([T + rng.randrange(days * DAY) for _ in range(rng.choice([0, 1, 3, 40]))], np.int64)
     found = keys([Facts(deployed=deployed)], T, end)
     assert found.frequency_per_day == round(len(deployed) / days, 2)
     weeks = [[0] * 7 for _ in range(days // 7)]
@@ -282,8 +319,9 @@ LEVELS = [
 @pytest.mark.parametrize(("step", "lead", "restore", "failed", "levels"), LEVELS)
 def test_levels(step: int, lead: int, restore: int, failed: int, levels: tuple[str, ...]) -> None:
     end = T + 364 * DAY
-    down = Failure(1, "a", T, "ended_in_failure", None, 2, T + restore)
-    found = keys([Facts(tuple(range(T, end, step * DAY)), 100, (down,) * failed, (down,), lead=(lead,))], T, end).level
+    down = np.array([(1, b"a", T, 0, -1, 2, T + restore)] * failed, FAILURE)
+    lasted = (Failures(down), Failures(down[:1]))
+    found = keys([Facts(np.arange(T, end, step * DAY), 100, *lasted, lead=np.array([lead]))], T, end).level
     assert found is not None
     told = (found.deployment_frequency, found.lead_time, found.change_failure_rate, found.time_to_restore)
     assert told == levels

@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from pipemon.analytics.shifts import (
@@ -13,6 +14,7 @@ from pipemon.analytics.shifts import (
     QUEUE_TIME,
     Measure,
     best_split,
+    may_shift,
     shifts,
 )
 
@@ -136,6 +138,31 @@ def test_outliers_and_short_series_move_nothing() -> None:
     assert shifts([100.0] * 90 + [9000.0] * 4, DURATION) == []
     assert shifts([100.0] * 9 + [900.0] * 9, DURATION) == []
     assert shifts([], DURATION) == shifts([5.0], DURATION) == shifts([5.0] * 100, DURATION) == []
+
+
+def test_no_shift_is_lost_when_many_series_are_looked_through_at_once() -> None:
+    rng = random.Random(1)
+    asked: list[tuple[list[float], Measure]] = [([], DURATION), ([5.0] * 100, DURATION), ([5.0, 6.0] * 9, DURATION)]
+    for noise, measure in NOISES.values():
+        for number in range(24):
+            values = noise(rng, rng.choice([12, 20, 29, 30, 31, 60]))
+            at = rng.randrange(len(values))
+            factor = rng.choice([2, 4]) if number % 2 else 1
+            asked.append((values[:at] + [round(value * factor) for value in values[at:]], measure))
+    may = may_shift([np.array(values, float) for values, _ in asked])
+    found = [bool(shifts(values, measure)) for values, measure in asked]
+    assert sum(found) > 10
+    assert [number for number, told in enumerate(found) if told and not may[number]] == []
+    assert sum(may) < len(asked) / 2
+    assert may_shift([]) == []
+    for (values, _), told in zip(asked, may, strict=True):
+        third = len(values) // 3
+        parts = [part for part in (values, values[:-third], values[third:]) if third and len(part) >= 2 * LEAST_SIDE]
+        assert told == any(max(slow_z(part)) >= 4 - 1e-6 for part in parts)
+
+
+def slow_z(values: list[float]) -> list[float]:
+    return [0.0, *slow_split(values).values()] if len(set(values)) > 1 else [0.0]
 
 
 def slow_split(values: list[float]) -> dict[int, float]:

@@ -4,7 +4,17 @@ import itertools
 
 import pytest
 
-from pipemon.domain.deployments import Commit, Comparison, Deployment, DeploymentStatus, Step, merge, verdicts
+from pipemon.domain import deployments
+from pipemon.domain.deployments import (
+    Commit,
+    Comparison,
+    Deployment,
+    DeploymentStatus,
+    Step,
+    Verdict,
+    merge,
+    verdicts,
+)
 
 T0 = 1_760_000_000
 V = {name: f"{number:040x}" for number, name in enumerate(("V1", "V2", "V3", "V4"), start=0xABC0000)}
@@ -40,6 +50,23 @@ def test_verdicts(history: str, kinds: str, blamed: int | None) -> None:
     found = verdicts(reversed(told))
     assert [found[step.id].kind for step in told] == kinds.split()
     assert found[told[-1].id].blamed == blamed
+
+
+def test_nobody_goes_back_further_than_it_is_looked_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deployments, "LOOK_BACK", 2)
+    found = verdicts(steps("V1 V2 V1 V3 V4 V1"))
+    assert [found[number].kind for number in range(1, 7)] == [
+        "first",
+        *(["change", "rollback", "change", "change", "change"]),
+    ]
+
+
+def test_what_stands_is_taken_as_it_is() -> None:
+    standing = {1: Verdict("change", "new_commit"), 2: Verdict("rollback", "deployed_before")}
+    found = verdicts(steps("V1 V2 V1"), standing)
+    assert (found[1], found[2]) == (standing[1], standing[2])
+    # What it undoes began with a change, and there was none.
+    assert (found[3].kind, found[3].blamed) == ("rollback", None)
 
 
 def test_a_rollback_says_by_which_rule_and_evidence() -> None:

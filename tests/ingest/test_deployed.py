@@ -2,14 +2,17 @@
 
 import itertools
 import json
+import random
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from pipemon.domain.deployments import Comparison, Deployment
+from pipemon.domain import deployments as domain
+from pipemon.domain.deployments import Comparison, Deployment, Step
 from pipemon.ingest.apply import Applied, Batch, apply
 from pipemon.ingest.deployed import Deployed
+from pipemon.store import deployments as store
 from pipemon.store import repositories
 from pipemon.store.engine import Database
 from pipemon.store.schema import event_log, events
@@ -65,6 +68,25 @@ def test_W1_any_order_of_arrival_gives_the_same_verdicts(db: Database) -> None:
         for one in order:
             bring(db, one)
         assert kinds(db) == ["first", "change", "change", "rollback"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_verdicts_of_a_long_history_stay_and_none_is_missing(db: Database, seed: int, monkeypatch: Any) -> None:
+    """Whatever comes in which order, each is judged by what was live in the deployments before it, and by no more."""
+    for module in (domain, store):
+        monkeypatch.setattr(module, "LOOK_BACK", 3)
+    rng = random.Random(seed)
+    told = [
+        a_deployment("success" if rng.random() < 0.8 else "failure", id=number, sha=rng.choice("abcdefgh") * 40,
+                     created_at=T0 + 3600 * number)
+        for number in range(1, 31)
+    ]  # fmt: skip
+    steps = [Step(one.id, one.sha, one.finished_at or 0, one.deployed_at is not None) for one in told]
+    rng.shuffle(told)
+    for one in told:
+        bring(db, one)
+    found = domain.verdicts(steps)
+    assert kinds(db) == [found[step.id].kind for step in steps]
 
 
 def test_W2_what_comes_again_changes_nothing(db: Database) -> None:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from pipemon.analytics.delivery import read_commits
-from pipemon.domain.deployments import Commit, Comparison
+from pipemon.analytics.sheets import COUNTED, REASONS, WHYS
+from pipemon.domain.deployments import KINDS, Commit, Comparison
 from pipemon.ingest.apply import Batch, apply
 from pipemon.ingest.deployed import Deployed
 from pipemon.queries import past
@@ -27,6 +27,10 @@ def store(db: Database, *told: Any, repository_id: int = 1, **comparisons: Compa
     db.transact(lambda conn: apply(conn, batch, T0))
 
 
+def ids(line: past.Line) -> list[int]:
+    return line.history.rows["id"].tolist()
+
+
 def test_the_history_of_each_environment_in_order_with_commits_where_they_are_of_the_one_before(
     database: Database,
 ) -> None:
@@ -35,27 +39,30 @@ def test_the_history_of_each_environment_in_order_with_commits_where_they_are_of
     second = a_deployment("failure", id=2, created_at=T0 + 600)
     third = a_deployment("success", id=3, created_at=T0 + 1200)
     fourth = a_deployment("success", id=6, created_at=T0 + 1300)
+    fifth = a_deployment("success", id=7, created_at=T0 + 1400)
     other = a_deployment("success", id=4, created_at=T0 + 1200, environment="staging")
     going = a_deployment("in_progress", id=5, created_at=T0 + 1300)
     commits = (Commit("c" * 40, T0 + 1000, "Mend", "dev-ada"), Commit("d" * 40, T0 + 1100, "Merge", None, True))
     store(
-        database, first, second, third, fourth, other, going,
+        database, first, second, third, fourth, fifth, other, going,
         of_3=Comparison(first.sha, "ahead", 2, 0, commits), of_2=Comparison(first.sha, "unreadable"),
-        of_6=Comparison(first.sha, "ahead", 2, 0, commits),
+        of_6=Comparison(first.sha, "ahead", 2, 0, commits), of_7=Comparison(fourth.sha, "unreadable"),
     )  # fmt: skip
     production, staging = past.lines(database, everything(database), T0, LATE)
     assert (production.environment, production.source, staging.environment) == ("production", "github", "staging")
     told = [
-        (one.id, one.kind, one.deployed_at, one.failed_at, None if one.commits is None else read_commits(one))
-        for one in production.history
+        (row["id"], KINDS[row["kind"]], row["at"], row["deployed"], REASONS[row["no_lead"]], row["leads"])
+        for row in production.history.rows
     ]
     assert told == [
-        (1, "first", T0 + 60, None, None),
-        (2, "change", None, T0 + 660, None),
-        (3, "change", T0 + 1260, None, commits),
-        (6, "change", T0 + 1360, None, None),  # compared with another than the one before
+        (1, "first", T0 + 60, True, "first", 0),
+        (2, "change", T0 + 660, False, "", 0),
+        (3, "change", T0 + 1260, True, "", 1),
+        (6, "change", T0 + 1360, True, "range_not_read_yet", 0),  # compared with another than the one before
+        (7, "change", T0 + 1460, True, "range_not_readable", 0),
     ]
-    assert [one.id for one in past.lines(database, everything(database), T0, T0 + 660)[0].history] == [1]
+    assert production.history.leads.tolist() == [260]
+    assert ids(past.lines(database, everything(database), T0, T0 + 660)[0]) == [1]
 
 
 def test_only_so_many_successes_before_the_window_are_read(database: Database, monkeypatch: Any) -> None:
@@ -64,7 +71,7 @@ def test_only_so_many_successes_before_the_window_are_read(database: Database, m
     store(database, a_deployment("failure", id=9, created_at=T0 + 470))
     monkeypatch.setattr(past, "LOOK_BACK", 3)
     (line,) = past.lines(database, everything(database), T0 + 660, LATE)
-    assert [one.id for one in line.history] == [3, 4, 9, 5, 6, 7, 8]
+    assert ids(line) == [3, 4, 9, 5, 6, 7, 8]
 
 
 def test_what_a_person_said_counts(database: Database) -> None:
@@ -73,10 +80,8 @@ def test_what_a_person_said_counts(database: Database) -> None:
     said = Overruling("rollback", "boss", T0)
     assert database.transact(lambda conn: deployments.overrule(conn, 3, 1, said))
     (line,) = past.lines(database, everything(database), T0, LATE)
-    assert [(one.kind, one.undoes, one.overruled) for one in line.history][1:] == [
-        ("change", None, False),
-        ("rollback", 2, True),
-    ]
+    told = [(KINDS[row["kind"]], row["marks"], WHYS[row["why"]]) for row in line.history.rows]
+    assert told[1:] == [("change", -1, ""), ("rollback", 2, "rolled_back")]
 
 
 def test_what_was_refused_before_it_began_has_not_started(database: Database) -> None:
@@ -84,7 +89,8 @@ def test_what_was_refused_before_it_began_has_not_started(database: Database) ->
     states = {1: ("success",), 2: ("waiting", "failure"), 3: ("queued", "in_progress", "error"), 4: ("failure",)}
     store(database, *(a_deployment(*words, id=n, created_at=T0 + n * 1000) for n, words in states.items()))
     (line,) = past.lines(database, everything(database), T0, LATE)
-    assert {one.id: one.started for one in line.history} == {1: True, 2: False, 3: True, 4: True}
+    refused = {row["id"] for row in line.history.rows if COUNTED[row["counted"]] == "never_started"}
+    assert (ids(line), refused) == ([1, 2, 3, 4], {2})
 
 
 def test_runs_stand_in_where_github_knows_of_no_deployments(database: Database) -> None:
