@@ -4,7 +4,8 @@ A day's page is kept while nothing of its runs has changed (store.days). It come
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
@@ -29,6 +30,8 @@ BLOCK_SECONDS = BLOCK_DAYS * DAY
 END = 2**40
 # So many bytes of each part are kept; what was not asked for the longest goes first.
 MOST_BYTES = 256 * 1024 * 1024
+# Of so many windows it is remembered whether anything has changed since.
+MOST_SPANS = 256
 # The same words stand in several columns.
 SAME_WORDS = {"first": "conclusion"}
 
@@ -61,11 +64,19 @@ class Columns:
             for name in (name for name, kind in part.columns.items() if kind == "word"):
                 self.words[name] = self.words.setdefault(SAME_WORDS.get(name, name), Words())
         self._blocks: dict[str, dict[int, _Block]] = {part: {} for part in PARTS}
+        self._states: dict[tuple[str, int, int], tuple[tuple[Any, ...], list[int]]] = {}
 
     def blocks(self, db: Database, part: str, begin: int, end: int) -> list[Arrays]:
         """Return the rows of the part that hold all that was created in [begin, end), by thirty days, in order."""
         first, last = begin // BLOCK_SECONDS * BLOCK_DAYS, -(-end // BLOCK_SECONDS) * BLOCK_DAYS
+        span = (part, first, last)
         with self._lock:
+            state = db.heavy(store.state(first, last + 1))[0]
+            before, numbers = self._states.get(span, (None, []))
+            kept = self._blocks[part]
+            if state == before and all(number in kept for number in numbers):
+                kept |= {number: kept.pop(number) for number in numbers}  # the last to go, now
+                return [kept[number].arrays for number in numbers]
             marks = {row[0]: Mark(*row) for row in db.heavy(store.marks(first, last + 1))}
             touched = {day: mark.touched for day, mark in marks.items()}
             marks.pop(last, None)
@@ -75,7 +86,10 @@ class Columns:
                 following = touched.get(day + 1, 0) if PARTS[part].heads else 0
                 versions.setdefault(day // BLOCK_DAYS, {})[day] = (mark.touched, following)
             self._bring(db, part, marks, versions)
-            return [self._blocks[part][number].arrays for number in versions]
+            if len(self._states) > MOST_SPANS:
+                self._states.clear()
+            self._states[span] = (state, list(versions))
+            return [kept[number].arrays for number in versions]
 
     def _bring(
         self, db: Database, part: str, marks: Mapping[int, Mark], versions: Mapping[int, Mapping[int, Version]]
@@ -109,7 +123,7 @@ class Columns:
         }
         rows = db.heavy(store.bodies(part, holds)) if holds else []
         bodies = {day: body for day, sealed, body in rows if sealed == versions[day][0]}
-        found = dict(zip(bodies, aside(_stored, list(bodies.values()), self.words), strict=True)) if bodies else {}
+        found = aside(_stored, bodies, self.words) if bodies else {}
         for day in (mark.day for mark in wanted if mark.day not in found):
             found[day] = aside(_made, part, db.heavy(PARTS[part].select(day)), self.words)
         return found
@@ -162,8 +176,15 @@ def _ids(db: Database, query: sa.Select[Any]) -> set[int]:
     return {row[0] for row in db.heavy(query)}
 
 
-def _stored(bodies: Iterable[bytes], words: Mapping[str, Words]) -> list[Arrays]:
-    return [_adopted(from_bytes(body), words) for body in bodies]
+def _stored(bodies: Mapping[int, bytes], words: Mapping[str, Words]) -> dict[int, Arrays]:
+    """Return the stored pages; one that is damaged is left out, and so made anew from the rows."""
+    found = {}
+    for day, body in bodies.items():
+        try:
+            found[day] = _adopted(from_bytes(body), words)
+        except (zlib.error, ValueError, KeyError, TypeError, IndexError):
+            continue
+    return found
 
 
 def _made(part: str, rows: Sequence[tuple[Any, ...]], words: Mapping[str, Words]) -> Arrays:

@@ -48,6 +48,12 @@ def marks(begin: int, end: int) -> sa.Select[tuple[int, int, int | None, int | N
     return sa.select(*columns).where(days.c.day >= begin, days.c.day < end).order_by(days.c.day)
 
 
+def state(begin: int, end: int) -> sa.Select[tuple[int, int]]:
+    """Select what differs once anything on the days in [begin, end) was touched."""
+    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(days.c.touched), 0))
+    return query.where(days.c.day >= begin, days.c.day < end)
+
+
 def bodies(part: str, wanted: Iterable[int]) -> sa.Select[tuple[int, int | None, bytes]]:
     """Select (day, sealed, page) of the days; `sealed` says whether the page is the one that a Mark was read of."""
     query = sa.select(days.c.day, days.c.sealed, pages.c.body).join_from(days, pages, pages.c.day == days.c.day)

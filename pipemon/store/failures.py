@@ -182,8 +182,8 @@ def give_up(conn: Connection, job_id: int, state: str) -> None:
 
 def _settle(conn: Connection, job_id: int, values: Mapping[str, object]) -> None:
     conn.execute(sa.update(failures).where(failures.c.job_id == job_id).values(values))
+    bump_revision(conn)  # before the day's mark: everybody locks them in this order
     days.touch_run(conn, sa.select(failures.c.run_id).where(failures.c.job_id == job_id).scalar_subquery())
-    bump_revision(conn)
 
 
 def put_off(conn: Connection, job_id: int, due_at: float) -> None:

@@ -1,6 +1,7 @@
 """The pages: whatever is stored, kept in memory, touched or neither, an answer is what the rows say."""
 
 import random
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -181,6 +182,17 @@ def test_a_page_of_another_format_is_not_read(database: Database, monkeypatch: p
     assert seal_all(database) > 30
 
 
+@pytest.mark.parametrize("body", [b"", b"not a page", zlib.compress(b"\0\0\0\x02{}"), zlib.compress(b"\0\0\0\x09{1}")])
+def test_a_damaged_page_is_made_anew_from_the_rows(database: Database, body: bytes) -> None:
+    far(database, 1)
+    asked = windows(database, random.Random(1))[:1]
+    expected = told(database, asked)
+    seal_all(database)
+    database.transact(lambda conn: conn.execute(sa.update(stored).values(body=body)))
+    forget_memory(database)
+    assert told(database, asked) == expected
+
+
 def test_a_run_that_is_superseded_from_the_next_day_is_seen(database: Database) -> None:
     a_repository(database)
     late = T0 // DAY * DAY - 60
@@ -206,6 +218,7 @@ def test_memory_has_a_cap(database: Database, monkeypatch: pytest.MonkeyPatch) -
     last = asked[2].scope
     assert last.created_to is not None
     columns = _KEPT[database]
+    columns._states.clear()
     columns.blocks(database, "runs", last.created_to - 60, last.created_to)
     assert len(columns._blocks["runs"]) == 1
 
