@@ -90,6 +90,7 @@ def test_mttr(told: Api) -> None:
     assert all(one["age_minutes"] > 0 for one in found["open_incidents"])
     assert sum(point["n"] for point in found["weekly_mttr"]) == 1
     assert (found["n"], found["excluded"]) == (1, [{"reason": "open", "count": 2}])
+    assert told.get(found["builds_url"])["total_count"] == found["total_failures"]
     assert told.get(f"{BASE}/overview")["recovered_incidents"] == 1
     assert told.get(f"{BASE}/incidents")["incidents"] == found["failure_incidents"]
 
