@@ -63,9 +63,17 @@ def test_nothing_is_compared_with_a_window_of_which_not_all_was_read(told: Api) 
 
 
 def test_the_link_leads_to_the_builds_that_were_counted(told: Api) -> None:
-    for query in ("", "?include_pull_requests=false", "?branch=topic", "?repo=acme/shop-1&event=push&workflow=CI"):
+    a_repository(told.db, 2, last_success_at=T0, due_by=T0 + 10 * DAY)
+    a_workflow(told.db, 8, "Ship", repository_id=2)
+    a_run(told.db, repository_id=2, workflow_id=8, conclusion="failure", branch="other")
+    bump(told.db)
+    for query, count in (
+        ("", 8), ("?repo=acme/shop-1", 7), ("?repo=acme/shop-2", 1), ("?include_pull_requests=false", 7),
+        ("?branch=topic", 1), ("?repo=acme/shop-1&event=push&workflow=CI", 6),
+    ):  # fmt: skip
         found = told.get(f"{BASE}/overview{query}")
-        assert told.get(found["builds_url"])["total_count"] == found["total_builds"] > 0, query
+        assert found["total_builds"] == count
+        assert told.get(found["builds_url"])["total_count"] == count, query
     red = told.get(f"{BASE}/failures")
     for share in red["failure_by_branch"] + red["failure_by_author"]:
         assert told.get(share["builds_url"])["total_count"] == share["failures"]
