@@ -137,6 +137,15 @@ def test_failures(told: Api) -> None:
     assert told.get(step["builds_url"])["total_count"] == 4  # those in which its job failed
 
 
+@pytest.mark.parametrize(
+    ("asked", "told_", "periods"), [("weekly", "weekly", 2), ("hourly", "hourly", 169), ("", "daily", 8)]
+)
+def test_trends_by_the_length_that_was_asked(told: Api, asked: str, told_: str, periods: int) -> None:
+    found = told.get(f"{BASE}/trends?lookback_days=7&tz=Asia/Kathmandu&granularity={asked}")
+    assert (found["granularity"], len(found["success_trend"]), found["tz"]) == (told_, periods, "Asia/Kathmandu")
+    assert sum(point["n"] for point in found["success_trend"]) == found["n"] == 6
+
+
 def test_the_workflows_side_by_side_say_what_they_cost(told: Api) -> None:
     (one,) = told.get(f"{BASE}/workflows/comparison")["workflows"]
     found = told.get(f"{BASE}/cost")
