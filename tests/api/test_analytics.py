@@ -63,9 +63,17 @@ def test_nothing_is_compared_with_a_window_of_which_not_all_was_read(told: Api) 
 
 
 def test_the_link_leads_to_the_builds_that_were_counted(told: Api) -> None:
-    for query in ("", "?include_pull_requests=false", "?branch=topic", "?repo=acme/shop-1&event=push&workflow=CI"):
+    a_repository(told.db, 2, last_success_at=T0, due_by=T0 + 10 * DAY)
+    a_workflow(told.db, 8, "Ship", repository_id=2)
+    a_run(told.db, repository_id=2, workflow_id=8, conclusion="failure", branch="other")
+    bump(told.db)
+    for query, count in (
+        ("", 8), ("?repo=acme/shop-1", 7), ("?repo=acme/shop-2", 1), ("?include_pull_requests=false", 7),
+        ("?branch=topic", 1), ("?repo=acme/shop-1&event=push&workflow=CI", 6),
+    ):  # fmt: skip
         found = told.get(f"{BASE}/overview{query}")
-        assert told.get(found["builds_url"])["total_count"] == found["total_builds"] > 0, query
+        assert found["total_builds"] == count
+        assert told.get(found["builds_url"])["total_count"] == count, query
     red = told.get(f"{BASE}/failures")
     for share in red["failure_by_branch"] + red["failure_by_author"]:
         assert told.get(share["builds_url"])["total_count"] == share["failures"]
@@ -90,6 +98,7 @@ def test_mttr(told: Api) -> None:
     assert all(one["age_minutes"] > 0 for one in found["open_incidents"])
     assert sum(point["n"] for point in found["weekly_mttr"]) == 1
     assert (found["n"], found["excluded"]) == (1, [{"reason": "open", "count": 2}])
+    assert told.get(found["builds_url"])["total_count"] == found["total_failures"]
     assert told.get(f"{BASE}/overview")["recovered_incidents"] == 1
     assert told.get(f"{BASE}/incidents")["incidents"] == found["failure_incidents"]
 
@@ -126,6 +135,15 @@ def test_failures(told: Api) -> None:
         assert one["failures"] < found["total_failures"] == 5
     assert [build["id"] for build in told.get(found["failing_jobs"][0]["builds_url"])["builds"]] == [300, 104, 102, 101]
     assert told.get(step["builds_url"])["total_count"] == 4  # those in which its job failed
+
+
+@pytest.mark.parametrize(
+    ("asked", "told_", "periods"), [("weekly", "weekly", 2), ("hourly", "hourly", 169), ("", "daily", 8)]
+)
+def test_trends_by_the_length_that_was_asked(told: Api, asked: str, told_: str, periods: int) -> None:
+    found = told.get(f"{BASE}/trends?lookback_days=7&tz=Asia/Kathmandu&granularity={asked}")
+    assert (found["granularity"], len(found["success_trend"]), found["tz"]) == (told_, periods, "Asia/Kathmandu")
+    assert sum(point["n"] for point in found["success_trend"]) == found["n"] == 6
 
 
 def test_the_workflows_side_by_side_say_what_they_cost(told: Api) -> None:

@@ -19,6 +19,7 @@ def test_regressions(api: Api) -> None:
     assert one["n_before"] + one["n_after"] == 90
     assert one["absolute"] == round(one["after"] - one["before"], 2)
     assert api.get(one["builds_url"])["total_count"] == 120
+    assert "result=decisive" in one["builds_url"]
     assert api.get("/api/v1/analytics/performance")["regressions"] == found["regressions"]
 
 

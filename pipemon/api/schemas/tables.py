@@ -33,10 +33,14 @@ class OpenIncident(Incident):
 
 
 class IncidentsAnswer(WindowAnswer):
-    """The frame of what is counted over incidents: those that recovered enter the means, the open ones do not."""
+    """The frame of what is counted over incidents: those that recovered enter the means, the open ones do not.
+
+    Its link leads to the failures of the window; each incident names the builds that opened and recovered it.
+    """
 
     n = fields.Integer(attribute="recovery.n", metadata=told("How many incidents recovered in the window."), **HERE)
     excluded = fields.List(fields.Nested(Exclusion), attribute="left_out", **HERE)
+    builds_url = BuildsUrl("failed", attribute="basis.window.scope", **HERE)
 
 
 class Recovery(IncidentsAnswer):
