@@ -197,7 +197,7 @@ def test_N6_a_mute_of_its_branch_holds_what_waits(world: World, inbox: Inbox) ->
     world.end("failure")
     world.settle(2)
     mute = {"mutes": [{"branch": "ma*", "workflow": "C*", "until": NOW + 900, "reason": "release day"}]}
-    world.db.transact(lambda conn: rules.set_settings(conn, mute))
+    world.db.transact(lambda conn: rules.change_settings(conn, mute))
     world.settle(30)
     assert [(row.state, row.why) for row in world.rows()] == [("suppressed", "muted: release day")]
 
