@@ -170,6 +170,15 @@ def test_N6_a_muted_rule_tells_nothing_and_says_so(world: World, inbox: Inbox) -
     assert len(inbox.posts) == 1
 
 
+def test_N6_what_happens_in_a_mute_is_not_told_when_quiet_hours_end_after_it(world: World, inbox: Inbox) -> None:
+    world.change_rule({"muted_until": NOW + 50, "quiet_hours": QUIET})
+    world.end("failure")
+    world.settle(5)
+    world.now = NOW + UNTIL_NINE
+    world.settle(5)
+    assert (inbox.posts, world.states()) == ([], ["suppressed"])
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
