@@ -121,7 +121,7 @@ def test_what_may_have_arrived_before_them_is_not_said_to_have_been_seen_by_nobo
     assert world.states() == ["retry", "pending"]
     world.now = NOW + UNTIL_NINE
     world.settle(10)
-    assert [title[:17] for title in titles(inbox)[1:]] == ["(possible repeat)", "🟢 CI is repaired"]
+    assert titles(inbox)[1:] == ["(possible repeat) 🔴 CI failed on main", "🟢 CI is repaired on main"]
 
 
 def test_a_restart_within_them_changes_nothing(world: World, inbox: Inbox) -> None:
