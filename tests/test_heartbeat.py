@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from pipemon import telemetry
 from pipemon.domain.addresses import Allowed
 from pipemon.domain.secrets import Secret
+from pipemon.health import _scheduler_health, trouble_in
 from pipemon.heartbeat import chore_of
 from pipemon.outbound.client import Outbound
 
@@ -64,3 +66,21 @@ def test_who_does_not_take_it_stops_nothing(outside: Any, capsys: pytest.Capture
     chore_of(address, inside, lambda: None).work()
     assert len(outside.heard) == 1
     assert "secretpart" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("read_age", "told_age", "leads", "why"),
+    [
+        (1.0, 1.0, True, None),
+        (1.0, None, True, None),  # not yet
+        (1.0, 500.0, False, None),  # another process tells
+        (200.0, 1.0, True, "the last round of reading ended 200 s ago"),
+        (1.0, 200.0, True, "nobody is told anything: the last round ended 200 s ago"),
+    ],
+)
+def test_N7_it_is_not_healthy_where_nothing_is_read_or_nobody_is_told(
+    read_age: float, told_age: float | None, leads: bool, why: str | None
+) -> None:
+    background: Any = SimpleNamespace(tick_age_seconds=lambda: read_age, leads=leads)
+    found = {"github": {"state": "healthy", "cause": None}, "scheduler": _scheduler_health(background, told_age)}
+    assert trouble_in(found) == why

@@ -131,10 +131,8 @@ def change_settings(wanted: dict[str, Any]) -> SimpleNamespace:
         check_channels(wanted["default_channels"])
 
     def work(conn: Any) -> None:
-        state = rules.get_state(conn)
-        if state is None:
+        if not rules.change_settings(conn, wanted):
             refuse(503, "Notifications have not begun yet.", headers={"Retry-After": "5"})
-        rules.set_settings(conn, {**state.settings, **wanted})
 
     services().db.transact(work)
     return SimpleNamespace(**_settings())

@@ -18,7 +18,9 @@ from pipemon.store.rules import StoredRule
 bp = Blueprint("preview", __name__, url_prefix="/api/v1/notifications", description="Who is told what")
 
 DAY_SECONDS = 86400
-PAGE = 200
+# So few at a time, with a real pause after them: a pause of nothing lets no timer run, and gunicorn's own is one.
+PAGE = 20
+PAUSE_SECONDS = 0.001
 MOST_EVENTS = 20_000
 MOST_SHOWN = 200
 
@@ -62,7 +64,7 @@ def preview(wanted: dict[str, Any]) -> tuple[_Found, dict[str, str]]:
         if len(rows) < PAGE:
             break
         after = int(rows[-1].id)
-        gevent.sleep(0)
+        gevent.sleep(PAUSE_SECONDS)
     shown = in_order(found.messages)[-MOST_SHOWN:]
     answer = _Found(len(found.messages), found.represented, shown, looked, complete, since, now)
     return answer, {"Cache-Control": "no-store"}

@@ -98,7 +98,7 @@ class Dispatch:
 
     def _tell(self, conn: Connection, row: Any, settings: Mapping[str, Any], now: float) -> None:
         index, data = self._index[1], json.loads(row.data)
-        fact = fact_of(conn, row.type, data, row.run_id, self._deploys)
+        fact = fact_of(conn, row.type, data, row.run_id, self._deploys, index.asks_usual)
         data.setdefault("branch", fact.branch)
         closing = _closing(fact, index)
         for rule, name in index.matching(fact) + closing:

@@ -66,10 +66,22 @@ def _of_deployment(conn: Connection, event_type: str, data: Mapping[str, Any]) -
     )  # fmt: skip
 
 
+def names_from(event_type: str) -> set[str]:
+    """Return all names under which an event of this type may be told."""
+    names = {event_type} | (set(FAILURES) if event_type == "build_still_failing" else set())
+    names |= {"build_still_failing"} if event_type in FAILURES else set()
+    names |= {"build_recovered"} if event_type in REPAIRS else set()
+    return names | ({ENDS[event_type], "build_slow"} if event_type in ENDS else set())
+
+
 def fact_of(
-    conn: Connection, event_type: str, data: Mapping[str, Any], run_id: int | None, deploys: Deploys = Deploys()
-) -> Fact:
-    """Return what the rules are held against. Of a deployment, `workflow` is the environment."""
+    conn: Connection, event_type: str, data: Mapping[str, Any], run_id: int | None, deploys: Deploys = Deploys(),
+    asks_usual: bool = True,
+) -> Fact:  # fmt: skip
+    """Return what the rules are held against. Of a deployment, `workflow` is the environment.
+
+    `asks_usual`: whether anybody asks how long its workflow's builds usually take, which is not for nothing.
+    """
     if "deployment_id" in data:
         return _of_deployment(conn, event_type, data)
     build = None if run_id is None else lineage.build(conn, run_id, int(data.get("run_attempt") or 1))
@@ -83,7 +95,7 @@ def fact_of(
     if build is not None and event_type in ENDS and deploys.holds(data, build):
         names.append(ENDS[event_type])
     seconds, p95 = data.get("duration_seconds"), None
-    if build is not None and run_id is not None and event_type in ENDS and seconds is not None:
+    if asks_usual and build is not None and run_id is not None and event_type in ENDS and seconds is not None:
         p95 = _p95(conn, run_id)
         if p95 is not None and seconds > p95 * SLOW_FACTOR:
             # Of a success that it was slow is the better word, of a failure that it failed.

@@ -74,6 +74,6 @@ def why_not(conn: Connection, waiting: Waiting, now: float) -> str | None:
     fact = (
         Fact((), repository_of(waiting.group_key))
         if row is None
-        else fact_of(conn, row.type, json.loads(row.data), row.run_id)
+        else fact_of(conn, row.type, json.loads(row.data), row.run_id, asks_usual=False)
     )
     return muted(mutes, rule.muted_until, fact, now)

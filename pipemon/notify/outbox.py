@@ -3,15 +3,14 @@
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from sqlalchemy import Connection
 
 from pipemon import telemetry
 from pipemon.domain.events import Event
-from pipemon.notify import gate
 from pipemon.notify.channel import Channel, Outcome
-from pipemon.notify.message import Message, Thread, digest, explained
+from pipemon.notify.choice import choose
+from pipemon.notify.message import Message, Thread, explained
 from pipemon.store import backlog, explanations, notifications
 from pipemon.store import rules as stored
 from pipemon.store.engine import Database
@@ -23,9 +22,6 @@ LEASE_SECONDS = 30.0
 RETRY_ATTEMPTS = 8
 RETRY_SECONDS = 5.0
 LONGEST_WAIT_SECONDS = 900.0
-# So many that have waited so long are told together.
-MANY = 5
-OLD_SECONDS = 3600.0
 
 
 class Outbox:
@@ -136,10 +132,7 @@ class Outbox:
 
     def _claim(self, conn: Connection, channel: str, now: float) -> Claimed | None:
         self._guard(conn)
-        self._gather(conn, channel, now)
-        claimed = notifications.next_due(conn, channel, now)
-        while claimed is not None and not self._may_go(conn, claimed, claimed.possible_duplicate, now):
-            claimed = notifications.next_due(conn, channel, now)
+        claimed = choose(conn, channel, self._channels[channel].recipient, now)
         if claimed is None:
             return None
         notifications.claim(conn, claimed, now + LEASE_SECONDS)
@@ -148,35 +141,6 @@ class Outbox:
         told = explained(Message.from_json(claimed.message), why)
         explanations.retell(conn, claimed.id, told.to_json(), told.text)
         return replace(claimed, message=told.to_json())
-
-    def _may_go(self, conn: Connection, waiting: Any, possible_duplicate: bool, now: float) -> bool:
-        """Whether a message is told now; where its rule says no, or not yet, it is marked so."""
-        if (why_not := gate.why_not(conn, waiting, now)) is not None:
-            notifications.suppress(conn, waiting.id, why_not)
-            return False
-        if (until := gate.quiet_until(conn, waiting, now)) is not None:
-            notifications.hold(conn, waiting.id, until, possible_duplicate)
-            return False
-        return True
-
-    def _gather(self, conn: Connection, channel: str, now: float) -> None:
-        """Where much has waited long, tell it as one: who comes back to a channel wants no flood."""
-        rows = backlog.list_old(conn, channel, now - OLD_SECONDS, now)
-        if len(rows) >= MANY:
-            uncertain = [row.possible_duplicate or row.state == "leased" for row in rows]
-            rows = [row for row, unsure in zip(rows, uncertain, strict=True) if self._may_go(conn, row, unsure, now)]
-        if len(rows) < MANY:
-            return
-        count = sum(row.represents for row in rows)
-        waited = [(None if row.kind == "single" else row.group_key, Message.from_json(row.message)) for row in rows]
-        said = digest(waited, count)
-        key = f"digest:{channel}:{rows[0].id}-{rows[-1].id}"
-        recipient = self._channels[channel].recipient
-        intent = Intent(
-            key, channel, recipient, "digest", said.to_json(), said.text, now, now,
-            why=f"{len(rows)} messages waited for over an hour", represents=count,
-        )  # fmt: skip
-        backlog.fold(conn, rows, intent)
 
     def _record(self, conn: Connection, channel: Channel, claimed: Claimed, outcome: Outcome) -> None:
         """Record what came of it. Not under the guard: it was sent, whoever holds the lease now."""

@@ -1,14 +1,14 @@
 """What a rule would have told: its draft held against the log, and grouped as the dispatch groups."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
 
 from pipemon.notify.dispatch import MOST_OPENERS, UNTOLD
-from pipemon.notify.facts import Deploys, fact_of
+from pipemon.notify.facts import Deploys, fact_of, names_from
 from pipemon.notify.message import of_event
 from pipemon.notify.quiet import awake_at
 from pipemon.notify.rules import FAILURES, Fact, Index, Rule
@@ -46,16 +46,24 @@ class Preview:
         if row.type in UNTOLD:
             return
         data = json.loads(row.data)
-        fact = fact_of(conn, row.type, data, row.run_id, deploys)
+        if not self._may_tell(row.type, data):
+            return
+        fact = fact_of(conn, row.type, data, row.run_id, deploys, self.rule.asks_usual)
         data.setdefault("branch", fact.branch)
         name = self._name(fact)
         if name is None:
             return
-        key = (data.get("repository"), data.get("workflow_id"), fact.line, data.get("branch"))
+        key = (*_place(data), fact.line)
         title = of_event(name, data, row.occurred_at, fact.failures).title
         kind = "opener" if name in STILL else "recovery" if name == "build_recovered" else "single"
         said = Planned(row.occurred_at, kind, name, title, fact.repository, data.get("workflow"), data.get("branch"))
         self._plan(key, said, wanted=name in self.rule.trigger_events)
+
+    def _may_tell(self, event_type: str, data: Mapping[str, Any]) -> bool:
+        """Whether it is worth to ask what is known of the event: by its type, or since it may end what was told."""
+        if not names_from(event_type).isdisjoint(self.rule.trigger_events):
+            return True
+        return self.rule.closes and any(key[:3] == _place(data) for key in self._open)
 
     def _name(self, fact: Fact) -> str | None:
         """Return under which name the rule wants the event; the repair of what it tells, too."""
@@ -95,6 +103,10 @@ class Preview:
             self._open[key] = said
         self.represented += 1
         self.messages.append(said)
+
+
+def _place(data: Mapping[str, Any]) -> tuple[object, ...]:
+    return (data.get("repository"), data.get("workflow_id"), data.get("branch"))
 
 
 def in_order(messages: Iterable[Planned]) -> list[Planned]:

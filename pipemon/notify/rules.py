@@ -43,6 +43,12 @@ class Rule:
     muted_until: float = 0.0
 
     @property
+    def asks_usual(self) -> bool:
+        """Whether it asks how long builds usually take."""
+        is_asked = any(condition.type == "duration_over_p95" for condition in self.conditions)
+        return is_asked or "build_slow" in self.trigger_events
+
+    @property
     def closes(self) -> bool:
         """Whether who was told of a failure by this rule is told of the repair too."""
         return not self.trigger_events.isdisjoint(FAILURES)
@@ -127,6 +133,7 @@ class Index:
                 by_event.setdefault(name, []).append(rule)
         self._by_event = {name: Shelf(found, GLOBBED) for name, found in by_event.items()}
         self._closing = Shelf([rule for rule in enabled if rule.closes], LINE)
+        self.asks_usual = any(rule.asks_usual for rule in enabled)
         self.evaluated = 0
 
     def matching(self, fact: Fact) -> list[tuple[Rule, str]]:

@@ -15,7 +15,7 @@ LONGEST_WAIT_SECONDS = 3 * 86400
 # One that was not taken is tried again within this time, with its jitter.
 LONGEST_RETRY_SECONDS = 1200
 # So many become one at most; of more there are several.
-MOST_FOLDED = 500
+MOST_FOLDED = 200
 
 
 def list_old(conn: Connection, channel: str, before: float, now: float) -> Sequence[Any]:

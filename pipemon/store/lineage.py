@@ -14,6 +14,8 @@ FAILED = ("failure", "timed_out", "startup_failure")
 DECISIVE = ("success", *FAILED)
 # A streak longer than this is told as this long.
 LONGEST_STREAK = 200
+# Most streaks are short: more is read only where these all failed.
+FEW = 5
 
 
 # A run's number and attempt: of two on one line, the greater is the later.
@@ -115,5 +117,8 @@ def _decisive_before(conn: Connection, row: Any, attempt: int) -> list[_End]:
     )
     own = conn.execute(earlier.order_by(attempts.c.run_attempt.desc()))
     found = [_End(one.conclusion, (row.run_number, one.run_attempt), one.ended_at) for one in own]
-    others = conn.execute(query.order_by(runs.c.run_number.desc()).limit(LONGEST_STREAK))
+    newest = query.order_by(runs.c.run_number.desc())
+    others = conn.execute(newest.limit(FEW)).all()
+    if len(others) == FEW and all(one.conclusion in FAILED for one in others):
+        others = conn.execute(newest.limit(LONGEST_STREAK)).all()
     return found + [_End(one.conclusion, (one.run_number, one.run_attempt), one.ended_at) for one in others]

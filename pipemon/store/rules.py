@@ -117,9 +117,14 @@ def set_position(conn: Connection, epoch: str, last_event_id: int) -> None:
     conn.execute(sa.update(notification_state).values(epoch=epoch, last_event_id=last_event_id))
 
 
-def set_settings(conn: Connection, settings: Mapping[str, Any]) -> None:
-    """Store what is set at run time."""
-    conn.execute(sa.update(notification_state).values(settings=json.dumps(dict(settings))))
+def change_settings(conn: Connection, changes: Mapping[str, Any]) -> bool:
+    """Change some of what is set at run time, of two at once one after the other; False before the first step."""
+    row = conn.execute(sa.select(notification_state.c.settings).with_for_update()).one_or_none()
+    if row is None:
+        return False
+    settings = {**json.loads(row.settings), **changes}
+    conn.execute(sa.update(notification_state).values(settings=json.dumps(settings)))
+    return True
 
 
 def _packed(values: Mapping[str, Any]) -> dict[str, Any]:

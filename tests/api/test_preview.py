@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import gevent
 import pytest
 import sqlalchemy as sa
 
@@ -80,3 +81,33 @@ def test_a_wrong_draft_is_422(told: Api, body: Any) -> None:
 
 def test_without_a_key_is_401(told: Api) -> None:
     assert ask(told, RED, key=None).status_code == 401
+
+
+def test_S10_others_have_their_turn_meanwhile(told: Api) -> None:
+    """Timers too: by one of them gunicorn knows that its worker lives."""
+    for number in range(100, 200):
+        end(told, number, T0 - 800 + number, "failure")
+    ticks = []
+
+    def tick() -> None:
+        while True:
+            gevent.sleep(0.001)
+            ticks.append(1)
+
+    ticker = gevent.spawn(tick)
+    gevent.sleep(0)
+    try:
+        found = ask(told, RED).get_json()
+    finally:
+        ticker.kill()
+    assert found["events_looked_at"] >= 100
+    assert len(ticks) >= 5
+
+
+def test_a_branch_that_flaps_and_a_summary_that_was_to_come_are_told_as_the_dispatch_would(told: Api) -> None:
+    for number in range(10):
+        for offset, conclusion in ((1, "failure"), (2, "failure"), (3, "success")):
+            end(told, 300 + 3 * number + offset, T0 - 800 + 30 * number + 5 * offset, conclusion, "flaps")
+    rule = RED | {"conditions": [{"type": "branch", "value": "flaps"}]}
+    found = ask(told, rule).get_json()["messages"]
+    assert [(one["kind"], one["represents"]) for one in found] == [("opener", 1), ("recovery", 2)] * 3

@@ -121,7 +121,7 @@ def test_what_may_have_arrived_before_them_is_not_said_to_have_been_seen_by_nobo
     assert world.states() == ["retry", "pending"]
     world.now = NOW + UNTIL_NINE
     world.settle(10)
-    assert [title[:17] for title in titles(inbox)[1:]] == ["(possible repeat)", "🟢 CI is repaired"]
+    assert titles(inbox)[1:] == ["(possible repeat) 🔴 CI failed on main", "🟢 CI is repaired on main"]
 
 
 def test_a_restart_within_them_changes_nothing(world: World, inbox: Inbox) -> None:
@@ -170,6 +170,15 @@ def test_N6_a_muted_rule_tells_nothing_and_says_so(world: World, inbox: Inbox) -
     assert len(inbox.posts) == 1
 
 
+def test_N6_what_happens_in_a_mute_is_not_told_when_quiet_hours_end_after_it(world: World, inbox: Inbox) -> None:
+    world.change_rule({"muted_until": NOW + 50, "quiet_hours": QUIET})
+    world.end("failure")
+    world.settle(5)
+    world.now = NOW + UNTIL_NINE
+    world.settle(5)
+    assert (inbox.posts, world.states()) == ([], ["suppressed"])
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -197,7 +206,7 @@ def test_N6_a_mute_of_its_branch_holds_what_waits(world: World, inbox: Inbox) ->
     world.end("failure")
     world.settle(2)
     mute = {"mutes": [{"branch": "ma*", "workflow": "C*", "until": NOW + 900, "reason": "release day"}]}
-    world.db.transact(lambda conn: rules.set_settings(conn, mute))
+    world.db.transact(lambda conn: rules.change_settings(conn, mute))
     world.settle(30)
     assert [(row.state, row.why) for row in world.rows()] == [("suppressed", "muted: release day")]
 

@@ -19,7 +19,7 @@ from pipemon.notify.message import Message
 from pipemon.notify.outbox import LEASE_SECONDS, Outbox
 from pipemon.notify.posting import poster
 from pipemon.outbound.client import Outbound
-from pipemon.store import backlog
+from pipemon.store import backlog, rules
 from pipemon.telling import Telling
 from tests.notify.inbox import Inbox
 from tests.notify.world import World, titles
@@ -173,3 +173,25 @@ def test_N7_that_nobody_is_told_any_more_is_known(world: World) -> None:
     assert age is not None
     assert age < 5
     assert "secretpart" not in json.dumps(world.inbox.posts)
+
+
+def test_I8_of_very_many_that_may_not_go_some_are_asked_at_a_time(
+    world: World, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They hold up neither the database nor, for long, what another rule tells."""
+    monkeypatch.setattr("pipemon.notify.choice.MOST_ASKED", 3)
+    other = {"name": "o", "description": "", "trigger_events": ["build_failed"], "channels": ["slack"]}
+    only = {"conditions": [{"type": "branch", "value": "last"}], "enabled": True}
+    world.change_rule({"conditions": [{"type": "branch", "value": "!last"}]})
+    world.db.transact(lambda conn: rules.add_rule(conn, other | only, int(world.now)))
+    for branch in (*(f"b{number}" for number in range(8)), "last"):
+        world.end("failure", branch=branch)
+    while world.dispatch.step():
+        pass
+    world.db.transact(lambda conn: rules.delete_rule(conn, 1))
+    asked = []
+    for _ in range(3):
+        world.outbox.step()
+        asked.append(world.states().count("suppressed"))
+    assert asked == [3, 6, 8]
+    assert titles(inbox) == ["🔴 CI failed on last"]

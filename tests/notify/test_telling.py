@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event as Signal
 from typing import Any
 
 import pytest
@@ -315,7 +316,7 @@ def test_N3_a_clock_that_is_set_forward_makes_it_no_faster(world: World, inbox: 
 
 def test_N6_a_mute_is_kept_with_its_reason_and_ends(world: World, inbox: Inbox) -> None:
     mute = {"mutes": [{"branch": "main", "until": NOW + 50, "reason": "release day"}]}
-    world.db.transact(lambda conn: rules.set_settings(conn, mute))
+    world.db.transact(lambda conn: rules.change_settings(conn, mute))
     world.end("failure")
     world.settle(3)
     assert (inbox.posts, world.states()) == ([], ["suppressed"])
@@ -348,6 +349,31 @@ def test_A4_of_a_hundred_changes_at_once_none_is_lost(world: World) -> None:
         first = rules.list_rules(conn)[0]
     assert sorted(map(int, first.name.split()[2:])) == [number for number, was_taken in enumerate(taken) if was_taken]
     assert first.version == 1 + sum(taken)
+
+
+def test_A4_of_two_processes_that_change_settings_at_once_each_keeps_its_own(world: World) -> None:
+    first_has_read, second_may_end = Signal(), Signal()
+
+    def change(db: Database, name: str, wait: bool) -> None:
+        def work(conn: sa.Connection) -> None:
+            rules.change_settings(conn, {name: 5})
+            if wait:
+                first_has_read.set()
+                second_may_end.wait(0.5)
+
+        db.transact(work)
+
+    other = Database(world.db.url.render_as_string(hide_password=False))
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(change, world.db, "retry_attempts", True)
+        assert first_has_read.wait(10)
+        pool.submit(change, other, "rate_limit_per_hour", False).result()
+        first.result()
+    other.close()
+    with world.db.read() as conn:
+        state = rules.get_state(conn)
+    assert state is not None
+    assert state.settings == {"retry_attempts": 5, "rate_limit_per_hour": 5}
 
 
 def test_A4_of_two_changes_at_once_one_is_refused(world: World) -> None:
