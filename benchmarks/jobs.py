@@ -60,8 +60,8 @@ def furnish(path: Path) -> None:
     conn.executemany(
         "INSERT INTO deployments (id, repository_id, environment, sha, created_at, updated_at, statuses, state,"
         " deployed_at, failed_at, finished_at, kind, rule, evidence, previous_id, compared_with, comparison, commits,"
-        " source, statuses_of) VALUES (?, ?, 'production', ?, ?, ?, ?, ?, ?, ?, ?, ?, 'new_commit', '{}', ?, ?, 'ahead', ?,"
-        " 'github', 0)",
+        " source, statuses_of) VALUES (?, ?, 'production', ?, ?, ?, ?, ?, ?, ?, ?, ?, 'new_commit', '{}', ?, ?,"
+        " 'ahead', ?, 'github', 0)",
         deployments(random.Random(1)),
     )
     conn.commit()
