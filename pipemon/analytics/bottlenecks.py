@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from pipemon.analytics.critical_path import Span, critical_path
 
+Sums = dict[str, int]
 SKIPPED = ("skipped", "cancelled")
 
 
@@ -37,12 +38,12 @@ class JobShare:
 class Shares:
     """What was found over some runs. `path_seconds` sums the jobs of the critical paths, by workflow.
 
-    `steps` has, by workflow and job and then by the step's name, how many there were, their seconds, and the seconds of
-    those whose job was on the critical path.
+    `steps` has, by workflow and job, and in each by the step's name, how many there were, their seconds, and those
+    of which the job was on the critical path: few objects, for there may be ten thousand steps.
     """
 
     jobs: dict[tuple[int, str], JobShare] = field(default_factory=dict)
-    steps: dict[tuple[int, str], dict[str, list[int]]] = field(default_factory=dict)
+    steps: dict[tuple[int, str], tuple[Sums, Sums, Sums]] = field(default_factory=dict)
     path_seconds: dict[int, int] = field(default_factory=dict)
     runs: int = 0
 
@@ -107,14 +108,12 @@ def _add(found: Shares, job: JobRun, exclusive: int | None) -> None:
         own.critical += 1
         own.exclusive += exclusive
         found.path_seconds[job.workflow_id] = found.path_seconds.get(job.workflow_id, 0) + seconds
-    steps = found.steps.setdefault(key, {})
-    for name, took in step_times(job.steps):
-        if (three := steps.get(name)) is None:
-            three = steps[name] = [0, 0, 0]
-        three[0] += 1
-        three[1] += took
+    n, took, critical = found.steps.setdefault(key, ({}, {}, {}))
+    for name, lasted in step_times(job.steps):
+        n[name] = n.get(name, 0) + 1
+        took[name] = took.get(name, 0) + lasted
         if exclusive is not None:
-            three[2] += took
+            critical[name] = critical.get(name, 0) + lasted
 
 
 def step_times(text: str) -> list[tuple[str, int]]:

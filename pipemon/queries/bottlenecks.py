@@ -159,9 +159,9 @@ def _gathered(rows: Sequence[tuple[Any, ...]]) -> _Slowest:
         MOST_ROWS, found.jobs.values(), lambda one: (-one.exclusive, -one.seconds, one.name, one.workflow_id)
     )
     steps = (
-        (-critical, -seconds, job, name, workflow_id, n)
-        for (workflow_id, job), by_name in found.steps.items()
-        for name, (n, seconds, critical) in by_name.items()
+        (-critical.get(name, 0), -seconds, job, name, workflow_id, n[name])
+        for (workflow_id, job), (n, took, critical) in found.steps.items()
+        for name, seconds in took.items()
     )
     return _Slowest(slow, nsmallest(MOST_ROWS, steps), found.path_seconds, found.runs)
 

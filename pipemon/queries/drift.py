@@ -65,18 +65,19 @@ def _drifts(db: Database, live: Sequence[tuple[int, str]], now: int) -> list[Dri
     number, since = sa.bindparam("repository", 0, sa.BigInteger), sa.bindparam("since", 0, sa.BigInteger)
     sha = sa.bindparam("live", "", sa.Text)
     on_default = (
-        runs.c.repository_id == number,
         runs.c.branch == repositories.c.default_branch,
         runs.c.deleted_at.is_(None),
         ON_OWN_BRANCH,
     )
     begun = sa.select(sa.func.min(runs.c.created_at)).join_from(runs, repositories).where(*on_default)
+    # The sum keeps the planner on the index by commit: a repository has many runs.
+    begun = begun.where(runs.c.sha == sha, runs.c.repository_id + 0 == number)
     asked = [{"repository": repository_id, "live": head} for repository_id, head in live]
-    starts = [rows[0][0] for rows in db.heavy_each(begun.where(runs.c.sha == sha), asked)]
+    starts = [rows[0][0] for rows in db.heavy_each(begun, asked)]
     later = (
         sa.select(runs.c.sha, runs.c.created_at, AUTHOR.label("author"))
         .join_from(runs, repositories)
-        .where(*on_default, runs.c.created_at > since, runs.c.sha != sha)
+        .where(*on_default, runs.c.repository_id == number, runs.c.created_at > since, runs.c.sha != sha)
         .order_by(runs.c.created_at, runs.c.id)
         .limit(10 * MOST_COMMITS)
         .subquery("later")

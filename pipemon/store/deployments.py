@@ -15,6 +15,9 @@ from pipemon.store.schema import repositories, runs
 from pipemon.store.schema_deployments import deployment_reads, deployments
 from pipemon.store.upsert import upsert
 
+# So many of the newest are judged anew with each: of their commits more may be known by now.
+RECENT = 100
+
 _FIELDS = (
     "id", "environment", "source", "sha", "ref", "task", "creator", "description", "created_at", "updated_at",
 )  # fmt: skip
@@ -70,7 +73,7 @@ def history(conn: Connection, repository_id: int, environment: str, touched_at: 
     """Return the finished deployments of an environment in their order, and how many at their begin only stand.
 
     Those are there because the verdicts of the others look back at them. What has changed, at `touched_at` or later, is
-    among the others, and so are the newest: of their commits more may be known by now.
+    among the others, and so are the RECENT ones.
     """
     table = deployments.c
     # Of the runs of a commit all that tell its message tell the same.
@@ -82,7 +85,7 @@ def history(conn: Connection, repository_id: int, environment: str, touched_at: 
     line = (table.repository_id == repository_id, table.environment == environment, table.finished_at.is_not(None))
     newest = sa.select(table.finished_at).where(*line).order_by(table.finished_at.desc(), table.id.desc()).limit(1)
     before = newest.where(table.finished_at < touched_at).offset(LOOK_BACK - 1)
-    edges = [conn.execute(query).scalar() or 0 for query in (newest.offset(2 * LOOK_BACK - 1), before)]
+    edges = [conn.execute(query).scalar() or 0 for query in (newest.offset(LOOK_BACK + RECENT - 1), before)]
     query = sa.select(*columns, *compared, reverts).where(*line, table.finished_at >= min(edges))
     steps = [
         Step(row.id, row.sha, row.finished_at, row.deployed_at is not None, row.message or "", _comparison(row))

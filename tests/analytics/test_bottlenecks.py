@@ -72,7 +72,7 @@ def test_shares_over_runs() -> None:
     assert (build.n, build.seconds, build.critical, build.exclusive) == (2, 120, 1, 70)
     assert (lint.n, lint.seconds, lint.critical, lint.exclusive) == (2, 80, 1, 30)
     assert found.path_seconds == {7: 150}
-    assert found.steps[7, "build"] == {"Compile": [2, 100, 90]}
+    assert found.steps[7, "build"] == ({"Compile": 2}, {"Compile": 100}, {"Compile": 90})
 
 
 def test_steps_as_github_tells_them() -> None:

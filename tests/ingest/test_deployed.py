@@ -75,6 +75,7 @@ def test_verdicts_of_a_long_history_stay_and_none_is_missing(db: Database, seed:
     """Whatever comes in which order, each is judged by what was live in the deployments before it, and by no more."""
     for module in (domain, store):
         monkeypatch.setattr(module, "LOOK_BACK", 3)
+    monkeypatch.setattr(store, "RECENT", 2)
     rng = random.Random(seed)
     told = [
         a_deployment("success" if rng.random() < 0.8 else "failure", id=number, sha=rng.choice("abcdefgh") * 40,

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.script import ScriptDirectory
 
 from pipemon.analytics.sheets import COUNTED, REASONS, ROW, WHYS, Past, Sheet, pack
 from pipemon.domain.deployments import KINDS, Commit, Comparison, DeploymentStatus
@@ -20,6 +22,7 @@ from pipemon.store.deployments import Overruling
 from pipemon.store.engine import Database
 from pipemon.store.schema import runs
 from pipemon.store.schema_deployments import deployments
+from pipemon.store.upgrade import config
 from tests.builders import T0, a_deployment, a_run
 from tests.queries.conftest import everything
 
@@ -177,3 +180,29 @@ def test_a_stored_sheet_is_read_as_it_was_written() -> None:
         ("", "first", "redeploy", "rollback", "range_not_read_yet", "range_not_readable", "no_commits"),
         ("", "rolled_back", "reverted", "hotfixed"),
     )
+
+
+def test_an_upgrade_finds_what_there_is_to_pack(database: Database) -> None:
+    database.transact(lambda conn: repositories.watch(conn, ("octo/shop",)))
+    for number in (1, 2, 3):
+        bring_and_pack(database, a_deployment("success", id=number, created_at=T0 - number * 40 * DAY))
+    before = told(database)
+
+    def back(conn: sa.Connection) -> None:
+        for name in ("sha", "unread", "undoing"):
+            conn.exec_driver_sql(f"DROP INDEX ix_deployments_{name}")
+        conn.exec_driver_sql("CREATE INDEX ix_deployments_kind ON deployments (kind, deployed_at)")
+        conn.exec_driver_sql("DROP TABLE sheets")
+        earlier = ScriptDirectory.from_config(config()).get_revision("0016").down_revision
+        conn.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{earlier}'")
+
+    def forth(conn: sa.Connection) -> None:
+        made = config()
+        made.attributes["connection"] = conn
+        command.upgrade(made, "0016")
+
+    database.rebuild(back)
+    database.rebuild(forth)
+    assert told(database) == before != {}
+    assert Packer(database).step() == 3
+    assert told(database) == before
