@@ -12,7 +12,7 @@ from pipemon.analytics.arrays import count
 from pipemon.queries.columns import over
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.rows import Rows
-from pipemon.queries.scope import Query, Scope, in_repositories, where
+from pipemon.queries.scope import Query, Scope, where
 from pipemon.queries.window import Basis, Exclusion, Window, coverage
 from pipemon.store.engine import Database
 from pipemon.store.schema import runs, workflows
@@ -126,7 +126,8 @@ def signatures(db: Database, window: Window, limit: int = MOST_SIGNATURES) -> Si
     found = over(db, "failures", scope, _grouped, limit)
     titles = _titles(db, [one.latest for one in found.groups])
     called = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
-    known = _seen(db.heavy(_history(scope, [one.signature for one in found.groups])))
+    every = Scope(scope.repositories, exclude_workflows=scope.exclude_workflows)
+    known = over(db, "failures", every, _seen_before, [one.signature for one in found.groups])
     groups = []
     for one in found.groups:
         title, run_id = titles[one.latest]
@@ -165,8 +166,8 @@ class _Grouped:
 
 def _grouped(rows: Rows, limit: int) -> _Grouped:
     """Return the signatures with the most failed jobs, and how many jobs have none, by reason."""
-    is_signed = rows.has("signature", lambda one: one is not None)
-    signed, rest = rows.where(is_signed), rows.where(~is_signed)
+    is_over, is_signed = rows["completed"] == 1, rows.has("signature", lambda one: one is not None)
+    signed, rest = rows.where(is_over & is_signed), rows.where(is_over & ~is_signed)
     n = count(signed["signature"], 1)
     order = sorted(map(int, np.flatnonzero(n)), key=lambda code: (-n[code], signed.word("signature", code)))
     unsigned: dict[str, int] = {}
@@ -184,21 +185,32 @@ def _group(signed: Rows, code: int) -> _Group:
     return _Group(own.word("signature", code), len(own), len(np.unique(own["id"])), latest, platform, *words)
 
 
+def _seen_before(rows: Rows, signatures: list[str]) -> dict[str, Seen]:
+    """Return when and how often these signatures were met at all."""
+    wanted = set(signatures)
+    some = rows.where(rows.has("signature", wanted.__contains__))
+    key, groups = some.keyed("signature")
+    found = {}
+    for number, (signature,) in enumerate(groups):
+        own = some.where(key == number)
+        at = own["failed_at"]
+        found[signature] = Seen(int(at.min()), int(at.max()), len(own), len(np.unique(own["id"])))
+    return found
+
+
 def _titles(db: Database, job_ids: Collection[int]) -> dict[int, tuple[str | None, int]]:
     query = sa.select(failures.c.job_id, failures.c.title, failures.c.run_id)
     return {row[0]: (row[1], row[2]) for row in db.heavy(query.where(failures.c.job_id.in_(sorted(job_ids))))}
 
 
 def _history(scope: Scope, ids: Collection[str | None]) -> Query:
-    """Return the SELECT of when and how often these signatures were met at all, in the scope's repositories."""
+    """Return the SELECT of when and how often these signatures were met at all, in the scope's builds."""
     at = failures.c.completed_at
     count, builds = sa.func.count(), sa.func.count(sa.distinct(failures.c.run_id))
     return (
         sa.select(failures.c.signature, sa.func.min(at), sa.func.max(at), count, builds)
-        .where(
-            failures.c.signature.in_(sorted(key for key in ids if key is not None)),
-            in_repositories(failures.c.repository_id, scope.repositories),
-        )
+        .join_from(failures, runs, runs.c.id == failures.c.run_id)
+        .where(failures.c.signature.in_(sorted(key for key in ids if key is not None)), *where(scope))
         .group_by(failures.c.signature)
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from pipemon.domain.runs import STAMP_SLACK_SECONDS
+from pipemon.domain.runs import FAILED, STAMP_SLACK_SECONDS
 from pipemon.queries import verdicts
 from pipemon.queries.runs import AUTHOR
 from pipemon.queries.scope import COMPLETED, HAS_FAILED, OF_PULL_REQUEST, Query
@@ -118,13 +118,15 @@ def _jobs(day: int) -> Query:
 
 
 def _failures(day: int) -> Query:
+    state = sa.func.coalesce(failures.c.state, sa.literal_column("'not_asked'"))
+    platform = _flag(sa.func.coalesce(failures.c.platform, sa.false()))
     query: Query = (
-        sa.select(*_RUN, runs.c.id, failures.c.job_id, jobs.c.name, failures.c.signature, failures.c.state)
-        .add_columns(_flag(failures.c.platform))
-        .join_from(failures, runs, runs.c.id == failures.c.run_id)
-        .outerjoin(jobs, jobs.c.id == failures.c.job_id)
-        .where(COMPLETED, *_created(day))
-        .order_by(runs.c.created_at, runs.c.id, failures.c.job_id)
+        sa.select(*_RUN, runs.c.id, jobs.c.id, jobs.c.name, failures.c.signature, state, platform)
+        .add_columns(sa.func.coalesce(failures.c.completed_at, jobs.c.completed_at), _flag(COMPLETED))
+        .join_from(runs, jobs, jobs.c.run_id == runs.c.id)
+        .outerjoin(failures, failures.c.job_id == jobs.c.id)
+        .where(*_created(day), sa.or_(jobs.c.conclusion.in_(sorted(FAILED)), failures.c.job_id.is_not(None)))
+        .order_by(runs.c.created_at, runs.c.id, jobs.c.id)
     )
     return query
 
@@ -158,7 +160,7 @@ PARTS: Mapping[str, Part] = {
         _failures,
         {
             **OF_RUN, "id": "i8", "job_id": "i8", "name": "word", "signature": "word", "state": "word",
-            "platform": "i1",
+            "platform": "i1", "failed_at": "i8", "completed": "i1",
         },
     ),
     # `created_at` is when an incident opened.

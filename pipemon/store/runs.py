@@ -56,7 +56,8 @@ def load_jobs(conn: Connection, run_ids: Iterable[int]) -> dict[tuple[int, int],
 def load_marks(conn: Connection, run_ids: Iterable[int]) -> dict[int, tuple[int | None, int | None]]:
     """Return (missing_since, deleted_at) of those runs that carry either."""
     query = sa.select(runs.c.id, runs.c.missing_since, runs.c.deleted_at)
-    marked = conn.execute(query.where(runs.c.id.in_(list(run_ids)), runs.c.missing_since.is_not(None)))
+    is_marked = sa.or_(runs.c.missing_since.is_not(None), runs.c.deleted_at.is_not(None))
+    marked = conn.execute(query.where(runs.c.id.in_(list(run_ids)), is_marked))
     return {row.id: (row.missing_since, row.deleted_at) for row in marked}
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -288,17 +288,17 @@ def check_cost(db: Database, history: History, window: Window, ask: Ask) -> None
 def check_signatures(db: Database, history: History, window: Window, ask: Ask) -> None:
     found, true = failures.signatures(db, window), Slow(history, ask)
     logs = END - 7 * DAY  # of older failures no logs are asked for
+    reasons: Counter[str] = Counter()
     groups: dict[str, list[tuple[Life, int]]] = defaultdict(list)
-    unsigned = 0
     for life, job in true.jobs():
-        if life.run.status == "completed" and job.conclusion in FAILED and (job.completed_at or 0) > logs:
+        if life.run.status == "completed" and job.conclusion in FAILED:
             if job.id in history.said:
                 groups[history.said[job.id][0]].append((life, job.id))
             else:
-                unsigned += 1
+                reasons["wanted" if (job.completed_at or 0) > logs else "not_asked"] += 1
     order = sorted(groups, key=lambda word: (-len(groups[word]), word))
     assert [(one.signature, one.failures) for one in found.groups] == [(word, len(groups[word])) for word in order]
-    assert (found.basis.n, told(found)) == (sum(map(len, groups.values())), {"wanted": unsigned} if unsigned else {})
+    assert (found.basis.n, told(found)) == (sum(map(len, groups.values())), dict(reasons))
     for one in found.groups:
         own = groups[one.signature]
         assert one.builds == len({life.run.id for life, _ in own}) == count(db, one.scope)
