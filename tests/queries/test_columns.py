@@ -12,6 +12,7 @@ from pipemon.queries import analytics, comparison, cost, flaky, pages, queue, ta
 from pipemon.queries import failures as reasons
 from pipemon.queries.columns import _KEPT, Columns
 from pipemon.queries.pages import PARTS
+from pipemon.queries.rows import chosen
 from pipemon.queries.sealer import Sealer, rebuild
 from pipemon.queries.window import Window
 from pipemon.store import days as store
@@ -24,7 +25,7 @@ from tests.builders import T0
 from tests.queries.conftest import NOW, everything
 from tests.queries.test_analytics import make
 from tests.rows import a_failure, a_job, a_repository, a_run, change
-from tests.store.test_incidents import history
+from tests.store.test_incidents import clear, history
 
 EXCLUDED = ("exclu*",)
 ASKED: tuple[Callable[[Database, Window], Any], ...] = (
@@ -256,3 +257,41 @@ def test_words_that_are_new_do_not_move_the_old_ones() -> None:
     assert [words.code(name) for name in ("main", None, "topic")] == first == [0, 1, 2]
     assert words.find("nowhere") == -1
     assert columns.words["first"] is columns.words["conclusion"]
+
+
+def all_rows(db: Database, columns: Columns) -> dict[str, list[tuple[Any, ...]]]:
+    """Return every row that the columns hold, in words."""
+    scope, found = everything(db, created_from=T0 - DAY, created_to=T0 + DAY), {}
+    for part in PARTS:
+        blocks = columns.blocks(db, part, T0 - DAY, T0 + DAY)
+        rows = chosen(part, blocks, columns.filter(db, scope), columns.words)
+        names = [*PARTS[part].columns, *(("single",) if PARTS[part].heads else ())]
+        values = [[rows.word(name, code) for code in rows[name].tolist()] for name in names]
+        found[part] = list(zip(*values, strict=True))
+    return found
+
+
+def kept_is_what_would_be_made(db: Database, seeds: range) -> int:
+    """Let histories go through the write path, look at the columns now and then, and at last make them anew."""
+    columns, seen = Columns(), 0
+    for seed in seeds:
+        rng, look = random.Random(seed), random.Random(-seed)
+        db.committed = lambda look=look: look.random() < 0.4 and all_rows(db, columns)  # type: ignore[misc]
+        history(db, rng)
+        db.committed = lambda: None
+        made = all_rows(db, Columns())
+        assert all_rows(db, columns) == made, seed
+        seen += len(made["jobs"])
+        clear(db)
+        db.transact(store.forget)
+    return seen
+
+
+def test_kept_columns_are_those_made_anew_after_any_history(database: Database) -> None:
+    assert kept_is_what_would_be_made(database, range(1, 31)) > 0
+
+
+@pytest.mark.proof
+def test_kept_columns_after_ten_thousand_histories(database: Database) -> None:
+    count = 10_000 if database.dialect == "sqlite" else 1_000
+    assert kept_is_what_would_be_made(database, range(1, count + 1)) > count
