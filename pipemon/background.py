@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 import gevent
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import Connection
 
@@ -46,6 +47,8 @@ SNAPSHOT_SECONDS = 0.25
 BACKFILL_CALLS_PER_SECOND = 8
 # Deliveries that another process has stored are found after this long; our own at once.
 LISTEN_SECONDS = 0.95
+# More than there are jobs.
+MOST_JOBS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +112,11 @@ class Background:
         self._discovery = Discovery(deps, work.owner, time.monotonic)
         self._explain = work.explain(deps)
         self._backfill = Backfill(deps, work.backfill_days, time.monotonic)
+        # A place for each job, so that one that must not wait (the lease's renewal) never does behind slow ones.
         self._scheduler = BackgroundScheduler(
-            timezone="UTC", job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
+            executors={"default": ThreadPoolExecutor(MOST_JOBS)},
+            timezone="UTC",
+            job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
         )
 
     @property

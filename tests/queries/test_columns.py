@@ -3,11 +3,14 @@
 import random
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from pipemon.domain.runs import JobList
+from pipemon.ingest.apply import Batch, Sighting, apply
 from pipemon.queries import analytics, comparison, cost, flaky, pages, queue, tables
 from pipemon.queries import failures as reasons
 from pipemon.queries.columns import _KEPT, Columns
@@ -16,12 +19,15 @@ from pipemon.queries.rows import chosen
 from pipemon.queries.sealer import Sealer, rebuild
 from pipemon.queries.window import Window
 from pipemon.store import days as store
+from pipemon.store import repositories
 from pipemon.store.days import DAY
 from pipemon.store.engine import Database
 from pipemon.store.schema import jobs, runs
 from pipemon.store.schema_rollups import days
 from pipemon.store.schema_rollups import pages as stored
 from tests.builders import T0
+from tests.builders import a_job as seen_job
+from tests.builders import a_run as seen_run
 from tests.queries.conftest import NOW, everything
 from tests.queries.test_analytics import make
 from tests.rows import a_failure, a_job, a_repository, a_run, change
@@ -261,14 +267,18 @@ def test_words_that_are_new_do_not_move_the_old_ones() -> None:
 
 def all_rows(db: Database, columns: Columns) -> dict[str, list[tuple[Any, ...]]]:
     """Return every row that the columns hold, in words."""
-    scope, found = everything(db, created_from=T0 - DAY, created_to=T0 + DAY), {}
+    scope, found = everything(db, created_from=T0 - 20 * DAY, created_to=T0 + DAY), {}
     for part in PARTS:
-        blocks = columns.blocks(db, part, T0 - DAY, T0 + DAY)
+        blocks = columns.blocks(db, part, T0 - 20 * DAY, T0 + DAY)
         rows = chosen(part, blocks, columns.filter(db, scope), columns.words)
         names = [*PARTS[part].columns, *(("single",) if PARTS[part].heads else ())]
         values = [[rows.word(name, code) for code in rows[name].tolist()] for name in names]
         found[part] = list(zip(*values, strict=True))
     return found
+
+
+def watch(db: Database) -> None:
+    db.transact(lambda conn: repositories.watch(conn, ("octo/shop",)))
 
 
 def kept_is_what_would_be_made(db: Database, seeds: range) -> int:
@@ -289,6 +299,39 @@ def kept_is_what_would_be_made(db: Database, seeds: range) -> int:
 
 def test_kept_columns_are_those_made_anew_after_any_history(database: Database) -> None:
     assert kept_is_what_would_be_made(database, range(1, 31)) > 0
+
+
+def applied(db: Database, *runs_seen: Any, jobs_seen: tuple[JobList, ...] = ()) -> None:
+    batch = Batch(1, None, tuple(Sighting(run) for run in runs_seen), jobs_seen)
+    db.transact(lambda conn: apply(conn, batch, T0 + 20 * DAY))
+
+
+def test_a_job_that_moves_nothing_but_itself_is_seen(database: Database) -> None:
+    watch(database)
+    run = seen_run(id=5001, status="in_progress", conclusion=None, created_at=T0 + 100, started_at=T0 + 100)
+    first = seen_job(run, id=1, status="in_progress", conclusion=None, started_at=T0 + 104, completed_at=None)
+    second = replace(first, id=2, name="second", status="queued", started_at=T0 + 500)
+    applied(database, run, jobs_seen=(JobList(run.id, 1, (first, second)),))
+    columns = Columns()
+    all_rows(database, columns)
+    later = replace(second, status="in_progress", started_at=T0 + 600)
+    applied(database, jobs_seen=(JobList(run.id, 1, (first, later)),))
+    made = all_rows(database, Columns())
+    assert all_rows(database, columns) == made
+    assert len({row[list(PARTS["jobs"].columns).index("waited")] for row in made["jobs"]}) == 2
+
+
+def test_an_incident_that_ends_on_another_day_than_it_opened_on_is_seen(database: Database) -> None:
+    watch(database)
+    red = seen_run(id=5001, run_number=1, conclusion="failure", created_at=T0 - 9 * DAY, updated_at=T0 - 9 * DAY + 60)
+    applied(database, replace(red, started_at=T0 - 9 * DAY))
+    columns = Columns()
+    all_rows(database, columns)
+    green = replace(red, id=5002, run_number=2, conclusion="success", created_at=T0, started_at=T0, updated_at=T0 + 60)
+    applied(database, green)
+    made = all_rows(database, Columns())
+    assert all_rows(database, columns) == made
+    assert [row[-1] for row in made["incidents"]] == [T0 + 60]
 
 
 @pytest.mark.proof
