@@ -3,12 +3,13 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from pipemon.background import Background, Work
+from pipemon.background import Background, Chore, Work
 from pipemon.ingest.deliveries import Deliveries
 from pipemon.ingest.plan import Floors
 from pipemon.store import deliveries, schema, state
@@ -173,3 +174,17 @@ def test_who_does_not_hold_the_lease_applies_nothing(work: Work, start: Callable
             first._deliveries.step()
         assert results(work) == [None]
         work.db.transact(lambda conn: conn.execute(sa.delete(schema.deliveries)))
+
+
+def test_S7_slow_jobs_leave_the_others_their_turn(work: Work) -> None:
+    released = threading.Event()
+    quick: list[float] = []
+    slow = [Chore(f"slow {number}", lambda: released.wait(20), 0.05) for number in range(15)]
+    chores = (*slow, Chore("quick", lambda: quick.append(time.monotonic()), 0.1))
+    background = Background(replace(work, chores=chores))
+    background.start()
+    try:
+        wait_for(lambda: len(quick) >= 3, 8)
+    finally:
+        released.set()
+        background.stop()
