@@ -177,7 +177,7 @@ def every_event() -> Iterator[Event]:
     undone = Verdict("rollback", "deployed_before", {"previous_deployment": 6, "previous_commit": "abc"}, 6)
     for one in (a_deployment("failure", "success"), a_deployment("failure", "success", ref=None, creator=None)):
         yield from deployed._ends("octo/shop", None, one, 0)
-        yield deployed._rollback_event("octo/shop", one, T0, undone, 0)
+        yield deployed._rollback_event(("octo/shop", 0), one, T0, undone)
 
 
 def test_every_event_that_the_code_makes_is_as_described_to_the_last_field(document: Any) -> None:

@@ -232,8 +232,6 @@ def test_an_upgrade_fills_the_table_from_what_is_stored(database: Database) -> N
             "DROP INDEX ix_runs_window",
             "DROP INDEX ix_runs_workflow_created",
             "CREATE INDEX ix_runs_created ON runs (created_at)",
-            "DROP TABLE rollups",
-            "DROP TABLE rolled",
             "UPDATE alembic_version SET version_num = '0011'",
         ):
             conn.exec_driver_sql(statement)
