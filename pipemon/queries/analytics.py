@@ -208,8 +208,7 @@ def _firsts(rows: Rows) -> list[Group]:
 
 def _most_frequent(rows: Rows, column: str) -> str | None:
     """Return the word that most completed runs have in the column, the first of the alphabet among equals."""
-    n = count(rows[column][rows["completed"] == 1], 1)
-    n = n * rows.words[column].which(lambda word: word is not None)[: len(n)]
+    n = count(rows[column], 1, (rows["completed"] == 1) & rows.known(column))
     best = int(n.max(initial=0))
     return min(rows.word(column, code) for code in map(int, np.flatnonzero(n == best))) if best else None
 

@@ -10,9 +10,10 @@ import sqlalchemy as sa
 
 from pipemon.analytics.bottlenecks import JobRun, JobShare, first_failed, shares
 from pipemon.analytics.stats import rate
-from pipemon.domain.runs import FAILED, STAMP_SLACK_SECONDS
+from pipemon.domain.runs import FAILED, STAMP_SLACK_SECONDS, is_decisive, is_failed
 from pipemon.queries.aside import aside
-from pipemon.queries.scope import COMPLETED, HAS_FAILED, IS_DECISIVE, Query, Scope, where
+from pipemon.queries.newest import newest
+from pipemon.queries.scope import Query, Scope
 from pipemon.store.engine import Database
 from pipemon.store.schema import jobs, runs, workflows
 
@@ -76,7 +77,7 @@ Names = dict[int, tuple[str, str]]
 
 def bottlenecks(db: Database, scope: Scope) -> Bottlenecks:
     """Return what holds up the newest decisive runs of the scope."""
-    found = aside(_gathered, db.heavy(_jobs_of_newest(scope)))
+    found = aside(_gathered, db.heavy(_jobs_of(newest(db, scope, is_decisive, MOST_RUNS))))
     names = _names(db, scope)
     return Bottlenecks(
         jobs=tuple(
@@ -100,7 +101,7 @@ def bottlenecks(db: Database, scope: Scope) -> Bottlenecks:
 
 def failing_steps(db: Database, scope: Scope) -> tuple[FailingStep, ...]:
     """Return at which steps the newest failed jobs of the scope's failed runs failed, most often first."""
-    rows = aside(_failed, db.heavy(_failed_jobs(scope)))
+    rows = aside(_failed, db.heavy(_failed_jobs(newest(db, scope, is_failed, MOST_FAILED_JOBS))))
     names = _names(db, scope)
     ranked = sorted(rows.items(), key=lambda item: (-item[1][0], *item[0][1:], item[0][0]))
     return tuple(
@@ -123,21 +124,13 @@ class _Named(dict[int, tuple[str, str]]):
         return "", str(workflow_id)
 
 
-def _jobs_of_newest(scope: Scope) -> Query:
-    """Select the jobs that really ran in the latest attempts of the newest runs (see domain `job_really_ran`)."""
-    newest = (
-        sa.select(runs.c.id)
-        .where(COMPLETED, IS_DECISIVE, *where(scope))
-        .order_by(runs.c.created_at.desc(), runs.c.id.desc())
-        .limit(MOST_RUNS)
-        .subquery("newest")
-    )
+def _jobs_of(run_ids: Sequence[int]) -> Query:
+    """Select the jobs that really ran in the latest attempts of these runs (see domain `job_really_ran`)."""
     ended = sa.func.coalesce(jobs.c.conclusion, "")
     query: Query = (
         sa.select(runs.c.workflow_id, runs.c.id, jobs.c.name, jobs.c.started_at, jobs.c.completed_at, jobs.c.steps)
-        .select_from(newest)
-        .join(runs, runs.c.id == newest.c.id)
-        .join(jobs, sa.and_(jobs.c.run_id == runs.c.id, jobs.c.run_attempt == runs.c.run_attempt))
+        .join_from(runs, jobs, sa.and_(jobs.c.run_id == runs.c.id, jobs.c.run_attempt == runs.c.run_attempt))
+        .where(runs.c.id.in_(run_ids))
         .where(jobs.c.status == "completed", ended != "skipped", jobs.c.completed_at >= jobs.c.started_at)
         .where(jobs.c.started_at >= runs.c.started_at - STAMP_SLACK_SECONDS)
         .where(sa.not_(sa.and_(ended == "cancelled", jobs.c.steps == "[]")))
@@ -166,11 +159,11 @@ def _gathered(rows: Sequence[tuple[Any, ...]]) -> _Slowest:
     return _Slowest(slow, nsmallest(MOST_ROWS, steps), found.path_seconds, found.runs)
 
 
-def _failed_jobs(scope: Scope) -> Query:
+def _failed_jobs(run_ids: Sequence[int]) -> Query:
     query: Query = (
         sa.select(runs.c.workflow_id, runs.c.id, jobs.c.name, jobs.c.steps)
         .join_from(runs, jobs, sa.and_(jobs.c.run_id == runs.c.id, jobs.c.run_attempt == runs.c.run_attempt))
-        .where(COMPLETED, HAS_FAILED, jobs.c.conclusion.in_(sorted(FAILED)), *where(scope))
+        .where(runs.c.id.in_(run_ids), jobs.c.conclusion.in_(sorted(FAILED)))
         .order_by(runs.c.created_at.desc(), runs.c.id.desc(), jobs.c.id.desc())
         .limit(MOST_FAILED_JOBS)
     )

@@ -166,7 +166,7 @@ class _Grouped:
 
 def _grouped(rows: Rows, limit: int) -> _Grouped:
     """Return the signatures with the most failed jobs, and how many jobs have none, by reason."""
-    is_over, is_signed = rows["completed"] == 1, rows.has("signature", lambda one: one is not None)
+    is_over, is_signed = rows["completed"] == 1, rows.known("signature")
     signed, rest = rows.where(is_over & is_signed), rows.where(is_over & ~is_signed)
     n = count(signed["signature"], 1)
     order = sorted(map(int, np.flatnonzero(n)), key=lambda code: (-n[code], signed.word("signature", code)))

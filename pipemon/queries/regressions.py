@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import sqlalchemy as sa
 
+from pipemon.analytics.arrays import count
 from pipemon.analytics.shifts import DURATION, FAILURE_RATE, QUEUE_TIME, Measure, Numbers, Shift, may_shift, shifts
 from pipemon.analytics.stats import percentiles_of
-from pipemon.domain.runs import FAILED, STAMP_SLACK_SECONDS
+from pipemon.domain.runs import FAILED, STAMP_SLACK_SECONDS, is_decisive
 from pipemon.queries.aside import aside
+from pipemon.queries.columns import over
 from pipemon.queries.freshness import AsOf
+from pipemon.queries.rows import Rows
 from pipemon.queries.scope import COMPLETED, IS_DECISIVE, Query, Scope, where
 from pipemon.queries.window import DAY_SECONDS, Basis, Window, coverage
 from pipemon.store.engine import Database
@@ -102,7 +105,7 @@ class Found(NamedTuple):
 
 def regressions(db: Database, window: Window) -> Regressions:
     """Return the shifts in the newest decisive runs of the window's busiest workflows."""
-    names = {row[0]: row[1:] for row in db.heavy(_busiest(window))}
+    names = _busiest(db, window)
     of_runs = _of_runs(db, window, list(names))
     found = aside(_shifts, [*of_runs, *_of_jobs(db, of_runs[:JOB_WORKFLOWS])])
     marks = _marks(db, found)
@@ -127,25 +130,20 @@ def _marks(db: Database, found: Sequence[Found]) -> dict[int, Mark]:
     return {row[0]: Mark(*row) for row in rows}
 
 
-def _busiest(window: Window) -> Query:
+def _busiest(db: Database, window: Window) -> dict[int, tuple[int, str]]:
+    """Return repository and name of the workflows with the most decisive runs lately, the busiest first."""
     lately = max(window.from_at, window.as_of.timestamp - BUSY_DAYS * DAY_SECONDS)
-    count = sa.func.count().label("count")
-    # Counted before they are joined, and the sum keeps the planner off the index by workflow: that by time holds all
-    # that is asked.
-    workflow = (runs.c.workflow_id + 0).label("workflow_id")
-    counted = (
-        sa.select(workflow, count)
-        .where(COMPLETED, IS_DECISIVE, *where(replace(window.scope, created_from=lately)))
-        .group_by(workflow)
-        .subquery("counted")
-    )
-    query: Query = (
-        sa.select(workflows.c.id, workflows.c.repository_id, workflows.c.name)
-        .join_from(counted, workflows, workflows.c.id == counted.c.workflow_id)
-        .order_by(counted.c.count.desc(), workflows.c.id)
-        .limit(MOST_WORKFLOWS)
-    )
-    return query
+    ids = over(db, "runs", replace(window.scope, created_from=lately), _most_run)
+    query: Query = sa.select(workflows.c.id, workflows.c.repository_id, workflows.c.name)
+    known = {key: (own, name) for key, own, name in db.heavy(query.where(workflows.c.id.in_(ids)))}
+    return {key: known[key] for key in ids if key in known}
+
+
+def _most_run(rows: Rows) -> list[int]:
+    done = rows.where((rows["completed"] == 1) & rows.has("conclusion", is_decisive))
+    n = count(done["workflow_id"], 1)
+    ranked = sorted((-int(n[code]), done.word("workflow_id", code)) for code in np.flatnonzero(n).tolist())
+    return [key for _, key in ranked[:MOST_WORKFLOWS]]
 
 
 def _of_runs(db: Database, window: Window, ids: Sequence[int]) -> list[Series]:
@@ -183,11 +181,12 @@ def _newest_runs(window: Window) -> Query:
         .order_by(runs.c.completed_at.desc(), runs.c.id.desc())
         .limit(MOST_RUNS)
     )
-    if scope.branch is not None:
-        return query.where(runs.c.completed_at.is_not(None), *where(scope))
-    # By the index that has them in this order, back to what began with the window: not all of the window, sorted.
+    # By the index that has them in this order, back to what began with the window: not all of the window, sorted, nor
+    # all of a branch, which the planner would rather take.
     within = (runs.c.created_at + 0 >= window.from_at, runs.c.created_at + 0 < window.as_of.timestamp)
-    rest = where(replace(scope, created_from=None, created_to=None))
+    rest = where(replace(scope, created_from=None, created_to=None, branch=None))
+    if scope.branch is not None:
+        rest.append(runs.c.branch.concat("") == scope.branch)
     return query.where(runs.c.completed_at >= window.from_at, *within, *rest)
 
 

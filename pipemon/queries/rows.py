@@ -87,6 +87,11 @@ class Rows:
         found: Array = self.words[name].which(is_wanted)[self[name]]
         return found
 
+    def known(self, name: str) -> Array:
+        """Return for each row whether it has a word in this column at all."""
+        found: Array = self[name] != self.words[name].find(None)
+        return found
+
     def word(self, name: str, code: int) -> Any:
         """Return what a code of this column stands for; of a column of numbers, the number."""
         return self.words[name].values[code] if name in self.words else code

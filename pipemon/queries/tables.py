@@ -144,7 +144,7 @@ def _shares(db: Database, scope: Scope, column: str) -> tuple[Share, ...]:
 
 
 def _worst(rows: Rows, column: str) -> list[tuple[str, int, int, int]]:
-    done = rows.where((rows["completed"] == 1) & rows.has(column, lambda name: name is not None))
+    done = rows.where((rows["completed"] == 1) & rows.known(column))
     codes = done[column]
     bad = count(codes, 1, done.has("conclusion", is_failed))
     # Of thousands of branches only those are put in order that may be among the ten.

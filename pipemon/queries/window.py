@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import sqlalchemy as sa
 
 from pipemon.analytics.arrays import count, places, total
 from pipemon.analytics.stats import rate
@@ -16,9 +15,8 @@ from pipemon.queries.columns import over
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.history import Gap
 from pipemon.queries.rows import Rows
-from pipemon.queries.scope import UNFINISHED, Scope, where
+from pipemon.queries.scope import Scope
 from pipemon.store.engine import Database
-from pipemon.store.schema import runs
 
 UTC = ZoneInfo("UTC")
 DAY_SECONDS = 86400
@@ -153,7 +151,10 @@ def basis(db: Database, window: Window, groups: Sequence[Group]) -> Basis:
         if not is_decisive(group.conclusion):
             reason = group.conclusion or "unknown"
             other[reason] = other.get(reason, 0) + group.count
-    other |= {"unfinished": _unfinished(db, window.scope), "duration_unknown": whole.decisive - whole.timed}
+    other |= {
+        "unfinished": over(db, "runs", window.scope, _unfinished),
+        "duration_unknown": whole.decisive - whole.timed,
+    }
     if not window.scope.pull_requests:
         both = tally(read_groups(db, replace(window.scope, pull_requests=True)))
         other["pull_request"] = both.decisive - whole.decisive
@@ -167,8 +168,5 @@ def coverage(db: Database, window: Window) -> Coverage:
         return Coverage(history.is_complete(conn, window.scope), tuple(history.list_gaps(conn, window.scope)))
 
 
-def _unfinished(db: Database, scope: Scope) -> int:
-    # By their ids: SQLite would rather look through all that were created in the window, and the unfinished are few.
-    few = sa.select(runs.c.id).where(UNFINISHED).correlate(None)
-    query = sa.select(sa.func.count()).select_from(runs).where(runs.c.id.in_(few), *where(scope))
-    return int(db.heavy(query)[0][0])
+def _unfinished(rows: Rows) -> int:
+    return sum(int((part["completed"] == 0).sum()) for part in rows.parts)

@@ -34,7 +34,7 @@ def upgrade() -> None:
     known = ["repository_id", "environment", "source", "month", "touched", "packed", "successes"]
     op.create_index("ix_sheets_known", "sheets", known)
     newest = ["workflow_id", "completed_at", "id", "status", "conclusion", "duration_seconds", "queue_seconds"]
-    newest += ["created_at", "repository_id", "deleted_at", "event", "run_number", "run_attempt"]
+    newest += ["created_at", "repository_id", "deleted_at", "event", "run_number", "run_attempt", "branch"]
     op.drop_index("ix_runs_workflow_completed", "runs")
     op.create_index("ix_runs_workflow_completed", "runs", newest)
     op.create_index("ix_deployments_sha", "deployments", ["sha"])
