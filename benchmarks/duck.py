@@ -20,7 +20,6 @@ from benchmarks.world import DAY_SECONDS, NOW
 
 DECISIVE = f"(conclusion = 'success' OR conclusion IN {FAILED})"
 MOST_TIMES, MOST_MS = 5, 500.0
-SMALL = 10_000  # up to so many builds ours look through the jobs too
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +176,7 @@ def _failures(asked: Question) -> Told:
         f" IN {FAILED} ORDER BY completed_at DESC, id DESC LIMIT 10"
     )
     late = Question(asked.conn, max(asked.begin, asked.end - 14 * DAY_SECONDS), asked.end, asked.wanted)
-    if small(late):
-        duck_jobs.flaky(late)
+    duck_jobs.flaky(late)
     return {
         "failed": _counts(_ends(asked, f"created_at // {DAY_SECONDS}"))["failed"],
         "branch": branch[0][2] if branch else None, "author": author[0][2] if author else None,
@@ -194,15 +192,9 @@ def _comparison(asked: Question) -> Told:
         f" quantile_cont(queue_seconds, 0.5) FILTER ({DECISIVE}), any_value(name) AS name FROM runs WHERE {asked.runs}"
         " GROUP BY repository_id, workflow_id ORDER BY 2 DESC, name, 1"
     )
-    if small(asked):
-        duck_jobs.cost(asked)
+    duck_jobs.cost(asked)
     return {"workflows": len(rows), "builds": sum(row[1] for row in rows), "p95": rows[0][5] if rows else None,
             "queue": rows[0][6] if rows else None}  # fmt: skip
-
-
-def small(asked: Question) -> bool:
-    """Whether there are so few builds that ours look through their jobs."""
-    return bool(asked.rows(f"SELECT count(*) <= {SMALL} FROM runs WHERE {asked.runs}")[0][0])
 
 
 ASKED: dict[str, Callable[[Any], Told]] = {

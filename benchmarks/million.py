@@ -28,8 +28,7 @@ SECONDS = float(os.environ.get("MILLION_SECONDS", "1"))
 KEEP = os.environ.get("MILLION_KEEP")
 MOST_TIMES = 20
 AIM_MS, OTHER_AIM_MS, STALL_MS, MOST_OF_DUCKDB = 50.0, 250.0, 25.0, 3.0
-# Up to 90 days ours are exact; over longer windows percentiles are within 1 %.
-EXACT_DAYS, EXACT, WITHIN = 90, 1e-9, 0.01
+EXACT = 1e-9
 CHANGED = 100
 
 Beside = Callable[[str, int, Mapping[str, Any]], tuple[float, Told]]
@@ -141,7 +140,7 @@ def _cell(asked: Asked, beside: Beside | None, name: str, days: int, wanted: tup
     if beside is None:
         return Cell(wanted[0], p50, p95, told.lag, None, ())
     theirs, numbers = beside(name, days, wanted[1])
-    differing = differences(told.told, numbers, EXACT if days <= EXACT_DAYS else WITHIN)
+    differing = differences(told.told, numbers, EXACT)
     return Cell(wanted[0], p50, p95, told.lag, p50 / theirs, differing)
 
 

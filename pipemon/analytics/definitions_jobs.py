@@ -49,7 +49,7 @@ OF_JOBS = (
         "differ most, by more than 4 standard deviations of chance (widened where neighbours are alike), with 10 runs "
         "on each side; and at least duration 20 % and 10 s, queue time 50 % and 30 s (medians), failure rate 15 points",
         "The newest 200 decisive runs in the window of each of the 40 busiest workflows; of the 12 busiest the jobs "
-        "too, over 100 runs. In the order of run numbers.",
+        "too, over 100 runs. In the order in which they were created.",
         "Durations of failures. Runs that began less than a usual duration (its 95th percentile) ago: of those only "
         "the quick ones are over. /analytics/performance has those alone that last.",
         "workflow runs; jobs",

@@ -24,7 +24,7 @@ from pipemon.store.schema_failures import failures
 from pipemon.store.schema_rollups import incidents
 
 # Another one takes all stored pages out of use: to be raised with every change of what is in them.
-FORMAT = 1
+FORMAT = 2
 
 Array: TypeAlias = NDArray[Any]
 Arrays: TypeAlias = Mapping[str, Array]
@@ -104,12 +104,15 @@ def _jobs(day: int) -> Query:
         (waited < 0, 0),
         else_=waited,
     )
-    minutes = sa.case((verdicts.IS_BILLED, (jobs.c.completed_at - jobs.c.started_at + 59) // 60), else_=-1)
+    lasted = jobs.c.completed_at - jobs.c.started_at
+    took = sa.case((lasted < 0, 0), else_=lasted)
+    minutes = sa.case((verdicts.IS_BILLED, (lasted + 59) // 60), else_=-1)
     purpose = sa.case((verdicts.IS_BILLED, verdicts.purpose()), else_=-1)
     latest = _flag(jobs.c.run_attempt == runs.c.run_attempt)
     query: Query = (
         sa.select(*_RUN, runs.c.id, runs.c.sha, failed)
-        .add_columns(jobs.c.name, jobs.c.labels, jobs.c.created_at, latest, verdicts.outcome(), waits, minutes, purpose)
+        .add_columns(jobs.c.name, jobs.c.labels, jobs.c.created_at, latest, verdicts.outcome(), waits)
+        .add_columns(took, minutes, purpose)
         .join_from(runs, jobs, jobs.c.run_id == runs.c.id)
         .where(*_created(day))
         .order_by(runs.c.created_at, runs.c.id, jobs.c.id)
@@ -152,7 +155,7 @@ PARTS: Mapping[str, Part] = {
         {
             **OF_RUN, "id": "i8", "sha": "sha", "failed": "i1",
             "name": "word", "labels": "word", "job_created_at": "i8", "latest": "i1", "outcome": "i1", "waited": "i4",
-            "minutes": "i4", "purpose": "i1",
+            "seconds": "i4", "minutes": "i4", "purpose": "i1",
         },
         heads=len(OF_RUN) + 3,
     ),

@@ -1,24 +1,25 @@
 """Workflows and jobs that became slower, waited longer or failed more often from one run on."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
 
-from pipemon.analytics.arrays import count
+from pipemon.analytics.arrays import Array, count
 from pipemon.analytics.shifts import DURATION, FAILURE_RATE, QUEUE_TIME, Measure, Numbers, Shift, may_shift, shifts
 from pipemon.analytics.stats import percentiles_of
-from pipemon.domain.runs import FAILED, STAMP_SLACK_SECONDS, is_decisive
+from pipemon.domain.runs import is_decisive, is_failed
 from pipemon.queries.aside import aside
 from pipemon.queries.columns import over
 from pipemon.queries.freshness import AsOf
-from pipemon.queries.rows import Rows
-from pipemon.queries.scope import COMPLETED, IS_DECISIVE, Query, Scope, where
+from pipemon.queries.rows import Rows, joined
+from pipemon.queries.scope import Query, Scope
+from pipemon.queries.verdicts import GOOD, OTHER
 from pipemon.queries.window import DAY_SECONDS, Basis, Window, coverage
 from pipemon.store.engine import Database
-from pipemon.store.schema import jobs, runs, workflows
+from pipemon.store.schema import runs, workflows
 
 # Of each workflow the newest runs, of the workflows the busiest of the last month: an answer stays quick.
 MOST_RUNS = 200
@@ -79,13 +80,13 @@ class Regressions:
 
 
 # Columns of a series: what is not known is NONE.
-RUN, NUMBER, ATTEMPT, CREATED, RED, SECONDS, WAITED = range(7)
+RUN, CREATED, RED, SECONDS, WAITED = range(5)
 NONE = -1
 COLUMNS = {DURATION.name: SECONDS, QUEUE_TIME.name: WAITED, FAILURE_RATE.name: RED}
 
 
 class Series(NamedTuple):
-    """The decisive runs of a workflow, or of one of its jobs, in the order of their numbers."""
+    """The decisive runs of a workflow, or of one of its jobs, in the order in which they were created."""
 
     workflow_id: int
     job: str | None
@@ -107,7 +108,7 @@ def regressions(db: Database, window: Window) -> Regressions:
     """Return the shifts in the newest decisive runs of the window's busiest workflows."""
     names = _busiest(db, window)
     of_runs = _of_runs(db, window, list(names))
-    found = aside(_shifts, [*of_runs, *_of_jobs(db, of_runs[:JOB_WORKFLOWS])])
+    found = aside(_shifts, [*of_runs, *_of_jobs(db, window, of_runs[:JOB_WORKFLOWS])])
     marks = _marks(db, found)
     told = [
         Regression(
@@ -147,83 +148,71 @@ def _most_run(rows: Rows) -> list[int]:
 
 
 def _of_runs(db: Database, window: Window, ids: Sequence[int]) -> list[Series]:
-    found = db.heavy_each(_newest_runs(window), [{"workflow": key} for key in ids])
-    return aside(_in_order, list(ids), found, window.as_of.timestamp)
+    return over(db, "runs", window.scope, _newest, list(ids), window.as_of.timestamp)
 
 
-def _in_order(ids: Sequence[int], found: Sequence[Sequence[tuple[int, ...]]], until: int) -> list[Series]:
-    """Return the series of runs that began long enough ago to have ended, whichever way.
+def _newest(rows: Rows, ids: Sequence[int], until: int) -> list[Series]:
+    """Return the series of the newest runs that began long enough ago to have ended, whichever way.
 
     Of the youngest only the quick ones are over, and what fails is quick: they would look like a shift.
     """
-    told = []
-    for key, listed in zip(ids, found, strict=True):
-        rows = _sorted(listed)
-        took = rows[(rows[:, RED] == 0) & (rows[:, SECONDS] != NONE), SECONDS]
+    codes = np.array([rows.words["workflow_id"].find(key) for key in ids], "i8")
+    missing = np.zeros(len(rows.words["workflow_id"].values), "i8")
+    missing[codes] = MOST_RUNS
+    found: list[tuple[Array, Numbers]] = []
+    for part in reversed(rows.parts):
+        wanted = (missing > 0)[part["workflow_id"]] & (part["completed"] == 1) & part.has("conclusion", is_decisive)
+        some = part.where(wanted)
+        red = some.has("conclusion", is_failed)
+        columns = (some["id"], some["created_at"], red, some["duration_seconds"], some["queue_seconds"])
+        found.append((some["workflow_id"], np.stack(columns, axis=1)))
+        missing -= count(some["workflow_id"], len(missing))
+        if not (missing > 0).any():
+            break
+    told, nothing = [], np.empty((0, 5), "i8")
+    of_workflow = _apart([one[0] for one in reversed(found)], [one[1] for one in reversed(found)])
+    for key, code in zip(ids, codes.tolist(), strict=True):
+        newest = of_workflow.get(code, nothing)[-MOST_RUNS:]
+        took = newest[(newest[:, RED] == 0) & (newest[:, SECONDS] != NONE), SECONDS]
         usual = percentiles_of(took, 0.95)[0] or 0
-        told.append(Series(key, None, rows[rows[:, CREATED] + usual <= until]))
+        told.append(Series(key, None, newest[newest[:, CREATED] + usual <= until]))
     return told
 
 
-def _sorted(rows: Sequence[tuple[int, ...]]) -> Numbers:
-    found = np.array(rows, np.int64).reshape(-1, 7)
-    return found[np.argsort(found[:, NUMBER], kind="stable")]
+def _apart(codes: Sequence[Array], rows: Sequence[Numbers]) -> dict[int, Numbers]:
+    """Return the rows of each code, in their order."""
+    if not sum(map(len, codes)):
+        return {}
+    code = np.concatenate(codes)
+    order = np.argsort(code, kind="stable")
+    present, begins = np.unique(code[order], return_index=True)
+    return dict(zip(present.tolist(), np.split(np.concatenate(rows)[order], begins[1:]), strict=True))
 
 
-def _newest_runs(window: Window) -> Query:
-    scope = window.scope
-    mark = (runs.c.id, runs.c.run_number, runs.c.run_attempt, runs.c.created_at)
-    failed = sa.case((runs.c.conclusion == "success", 0), else_=1)
-    times = (sa.func.coalesce(one, NONE) for one in (runs.c.duration_seconds, runs.c.queue_seconds))
-    query: Query = (
-        sa.select(*mark, failed, *times)
-        .where(runs.c.workflow_id == sa.bindparam("workflow", 0, sa.BigInteger), COMPLETED, IS_DECISIVE)
-        .order_by(runs.c.completed_at.desc(), runs.c.id.desc())
-        .limit(MOST_RUNS)
-    )
-    # By the index that has them in this order, back to what began with the window: not all of the window, sorted, nor
-    # all of a branch, which the planner would rather take.
-    within = (runs.c.created_at + 0 >= window.from_at, runs.c.created_at + 0 < window.as_of.timestamp)
-    rest = where(replace(scope, created_from=None, created_to=None, branch=None))
-    if scope.branch is not None:
-        rest.append(runs.c.branch.concat("") == scope.branch)
-    return query.where(runs.c.completed_at >= window.from_at, *within, *rest)
+def _of_jobs(db: Database, window: Window, of_runs: Sequence[Series]) -> list[Series]:
+    """Return the series of the jobs of these workflows' newest runs, of their latest attempts."""
+    newest = [one.rows[-JOB_RUNS:] for one in of_runs]
+    ids = np.concatenate([rows[:, RUN] for rows in newest]) if newest else np.empty(0, "i8")
+    if not len(ids):
+        return []
+    since = min(int(rows[:, CREATED].min()) for rows in newest if len(rows))
+    found = over(db, "jobs", replace(window.scope, created_from=since), _by_name, ids)
+    place = {one.workflow_id: number for number, one in enumerate(of_runs)}
+    return sorted(found, key=lambda one: (place[one.workflow_id], one.job))
 
 
-def _of_jobs(db: Database, of_runs: Sequence[Series]) -> Iterator[Series]:
-    """Yield the series of the jobs of these workflows' newest runs."""
-    newest = {one.workflow_id: one.rows[-JOB_RUNS:] for one in of_runs}
-    ids = [key for rows in newest.values() for key in rows[:, RUN].tolist()]
-    listed = db.heavy(_jobs(ids)) if ids else []
-    return iter(aside(_by_name, newest, listed))
-
-
-def _jobs(run_ids: Sequence[int]) -> Query:
-    waited, took = jobs.c.started_at - jobs.c.created_at, jobs.c.completed_at - jobs.c.started_at
-    times = (sa.func.coalesce(sa.case((one < 0, 0), else_=one), NONE) for one in (took, waited))
-    query: Query = (
-        sa.select(jobs.c.run_id, jobs.c.run_attempt, jobs.c.name)
-        .add_columns(sa.case((jobs.c.conclusion == "success", 0), else_=1), *times)
-        .where(jobs.c.run_id.in_(run_ids), jobs.c.conclusion.in_(["success", *sorted(FAILED)]))
-        # A rerun copies the jobs that passed, with their old times.
-        .where(waited >= -STAMP_SLACK_SECONDS)
-    )
-    return query
-
-
-def _by_name(newest: Mapping[int, Numbers], listed: Sequence[tuple[Any, ...]]) -> list[Series]:
-    run_of = {
-        (run, attempt): (key, number, created)
-        for key, rows in newest.items()
-        for run, number, attempt, created, *_ in rows.tolist()
-    }
-    found: dict[tuple[int, str], list[tuple[int, ...]]] = {}
-    for run_id, attempt, name, *told in listed:
-        if (run := run_of.get((run_id, attempt))) is not None:
-            key, number, created = run
-            found.setdefault((key, name), []).append((run_id, number, attempt, created, *told))
-    place = {key: number for number, key in enumerate(newest)}
-    return [Series(*key, _sorted(found[key])) for key in sorted(found, key=lambda key: (place[key[0]], key[1]))]
+def _by_name(rows: Rows, run_ids: Numbers) -> list[Series]:
+    found = []
+    for part in rows.parts:
+        runs_of = part.heads or part
+        of_runs = np.isin(runs_of["id"], run_ids)[part["head"]]
+        # A rerun copies the jobs that passed, with their old times: those have no wait.
+        found.append(part.where(of_runs & (part["latest"] == 1) & (part["outcome"] != OTHER) & (part["waited"] >= 0)))
+    some = joined(found, rows.words)
+    key, groups = some.keyed("workflow_id", "name")
+    columns = (some["id"], some["created_at"], some["outcome"] != GOOD, some["seconds"], some["waited"])
+    apart = _apart([key], [np.stack(columns, axis=1)])
+    return [Series(groups[number][0], groups[number][1], own) for number, own in apart.items()]
 
 
 def _shifts(series: Iterable[Series]) -> list[Found]:

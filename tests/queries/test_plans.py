@@ -1,12 +1,11 @@
 """What is asked of all deployments, or of all runs, is answered from an index that holds it."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from pipemon.queries import drift, regressions, rollouts
+from pipemon.queries import drift, rollouts
 from pipemon.queries.delivery import Delivers, delivery
 from pipemon.queries.window import DAY_SECONDS, Window
 from pipemon.store.engine import Database
@@ -28,14 +27,6 @@ ASKED: list[tuple[Callable[[Database], object], set[str]]] = [
     (
         lambda db: drift.list_environments(db, everything(db), NOW),
         {"COVERING INDEX uq_sheets_line", "INDEX ix_deployments_history", "INDEX ix_runs_sha"},
-    ),
-    (
-        lambda db: regressions.regressions(db, window(db)),
-        {"INDEX ix_runs_window", "COVERING INDEX ix_runs_workflow_completed"},
-    ),
-    (
-        lambda db: regressions.regressions(db, replace(window(db), scope=replace(window(db).scope, branch="main"))),
-        {"COVERING INDEX ix_runs_workflow_completed"},
     ),
 ]
 
