@@ -8,13 +8,12 @@ from pipemon.analytics.arrays import count
 from pipemon.analytics.incidents import Recovery
 from pipemon.analytics.trends import Group, Point, gather
 from pipemon.queries import incidents
-from pipemon.queries.columns import over
+from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.incidents import Incident
 from pipemon.queries.rows import Rows
 from pipemon.queries.scope import Scope
 from pipemon.queries.window import Basis, Exclusion, Tally, Window, basis, coverage, read_groups, tally
-from pipemon.store.engine import Database
 
 MOST_LISTED = 1000
 
@@ -157,8 +156,9 @@ def _change(new: float | None, old: float | None) -> Change | None:
     return Change(round(new - old, 2), round((new - old) / old * 100, 2) if old else None)
 
 
-def overview(db: Database, window: Window) -> Overview:
+def overview(db: Source, window: Window) -> Overview:
     """Return the numbers of the window beside those of the window before."""
+    db = Look.at(db)
     groups = read_groups(db, window.scope)
     found = basis(db, window, groups)
     return Overview(
@@ -171,8 +171,9 @@ def overview(db: Database, window: Window) -> Overview:
     )
 
 
-def trends(db: Database, window: Window) -> Trends:
+def trends(db: Source, window: Window) -> Trends:
     """Return how rates and durations went from period to period; the first and the last may be cut by the window."""
+    db = Look.at(db)
     starts = window.starts
     groups = read_groups(db, window.scope, starts)
     tallies = list(zip(starts, map(tally, gather(groups, starts)), strict=True))
@@ -186,16 +187,16 @@ def trends(db: Database, window: Window) -> Trends:
     )
 
 
-def _numbers(db: Database, window: Window, whole: Tally, complete: bool) -> Numbers:
+def _numbers(db: Source, window: Window, whole: Tally, complete: bool) -> Numbers:
     recovered = incidents.recovery_in(db, window.scope)
     return Numbers(window, whole, _first_attempts(db, window.scope), recovered, complete)
 
 
-def _previous_numbers(db: Database, window: Window) -> Numbers:
+def _previous_numbers(db: Source, window: Window) -> Numbers:
     return _numbers(db, window, tally(read_groups(db, window.scope)), coverage(db, window).complete)
 
 
-def _first_attempts(db: Database, scope: Scope) -> Tally:
+def _first_attempts(db: Source, scope: Scope) -> Tally:
     """Return how the first attempts of the window's runs ended; one that was never seen is left out."""
     return tally(over(db, "runs", scope, _firsts))
 
@@ -213,8 +214,9 @@ def _most_frequent(rows: Rows, column: str) -> str | None:
     return min(rows.word(column, code) for code in map(int, np.flatnonzero(n == best))) if best else None
 
 
-def recovery(db: Database, window: Window) -> Recoveries:
+def recovery(db: Source, window: Window) -> Recoveries:
     """Return the incidents of the window, and how soon the recovered ones recovered."""
+    db = Look.at(db)
     groups, end = read_groups(db, window.scope), window.as_of.timestamp
     still_open = incidents.list_in(db, window.scope, MOST_LISTED, only_open=True)
     return Recoveries(

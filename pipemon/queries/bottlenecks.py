@@ -12,9 +12,9 @@ from pipemon.analytics.bottlenecks import JobRun, JobShare, first_failed, shares
 from pipemon.analytics.stats import rate
 from pipemon.domain.runs import FAILED, STAMP_SLACK_SECONDS, is_decisive, is_failed
 from pipemon.queries.aside import aside
+from pipemon.queries.columns import Source
 from pipemon.queries.newest import newest
 from pipemon.queries.scope import Query, Scope
-from pipemon.store.engine import Database
 from pipemon.store.schema import jobs, runs, workflows
 
 MOST_RUNS = 500
@@ -75,7 +75,7 @@ class Bottlenecks:
 Names = dict[int, tuple[str, str]]
 
 
-def bottlenecks(db: Database, scope: Scope) -> Bottlenecks:
+def bottlenecks(db: Source, scope: Scope) -> Bottlenecks:
     """Return what holds up the newest decisive runs of the scope."""
     found = aside(_gathered, db.heavy(_jobs_of(newest(db, scope, is_decisive, MOST_RUNS))))
     names = _names(db, scope)
@@ -99,7 +99,7 @@ def bottlenecks(db: Database, scope: Scope) -> Bottlenecks:
     )  # fmt: skip
 
 
-def failing_steps(db: Database, scope: Scope) -> tuple[FailingStep, ...]:
+def failing_steps(db: Source, scope: Scope) -> tuple[FailingStep, ...]:
     """Return at which steps the newest failed jobs of the scope's failed runs failed, most often first."""
     rows = aside(_failed, db.heavy(_failed_jobs(newest(db, scope, is_failed, MOST_FAILED_JOBS))))
     names = _names(db, scope)
@@ -114,7 +114,7 @@ def _of_failed(scope: Scope, workflow_id: int, job: str) -> Scope:
     return replace(scope, workflow=str(workflow_id), failed_job=job)
 
 
-def _names(db: Database, scope: Scope) -> Names:
+def _names(db: Source, scope: Scope) -> Names:
     known = (workflows.c.id, workflows.c.repository_id, workflows.c.name)
     return _Named({key: (scope.repositories.get(own, ""), name) for key, own, name in db.heavy(sa.select(*known))})
 

@@ -7,7 +7,7 @@ import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -156,8 +156,37 @@ class Columns:
 _KEPT: WeakKeyDictionary[Database, Columns] = WeakKeyDictionary()
 
 
+class Look:
+    """A database as one answer looks at it: the rows of a scope are chosen once, whatever is asked of them then."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.read, self.heavy = db.read, db.heavy
+        self._columns = _KEPT.setdefault(db, Columns())
+        self._chosen: list[tuple[str, Scope, Rows]] = []
+
+    @classmethod
+    def at(cls, db: "Source") -> "Look":
+        """Return a look at the database; the one that is taken already, where it is."""
+        return db if isinstance(db, Look) else cls(db)
+
+    def rows(self, part: str, scope: Scope) -> Rows:
+        """Return the rows of the part that are in the scope."""
+        for known, same, rows in self._chosen:
+            if known == part and same == scope:
+                return rows
+        end = END if scope.created_to is None else scope.created_to
+        blocks = self._columns.blocks(self.db, part, scope.created_from or 0, end)
+        rows = aside(chosen, part, blocks, self._columns.filter(self.db, scope), self._columns.words)
+        self._chosen.append((part, scope, rows))
+        return rows
+
+
+Source: TypeAlias = Database | Look
+
+
 def over(
-    db: Database,
+    db: Source,
     part: str,
     scope: Scope,
     function: Callable[Concatenate[Rows, P], T],
@@ -165,11 +194,8 @@ def over(
     **kwargs: P.kwargs,
 ) -> T:
     """Return what a pure function makes of the scope's rows, in a native thread: the hub goes on meanwhile."""
-    columns = _KEPT.setdefault(db, Columns())
-    end = END if scope.created_to is None else scope.created_to
-    blocks = columns.blocks(db, part, scope.created_from or 0, end)
-    wanted = columns.filter(db, scope)
-    return aside(lambda: function(chosen(part, blocks, wanted, columns.words), *args, **kwargs))
+    rows = Look.at(db).rows(part, scope)
+    return aside(lambda: function(rows, *args, **kwargs))
 
 
 def _ids(db: Database, query: sa.Select[Any]) -> set[int]:

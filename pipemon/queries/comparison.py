@@ -7,12 +7,11 @@ import sqlalchemy as sa
 
 from pipemon.analytics.arrays import count, percentiles, total
 from pipemon.domain.runs import is_failed
-from pipemon.queries.columns import over
+from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.rows import Rows
 from pipemon.queries.scope import Scope
 from pipemon.queries.window import Basis, Tally, Window, basis, read_groups
-from pipemon.store.engine import Database
 from pipemon.store.schema import workflows
 
 
@@ -38,8 +37,9 @@ class Comparison:
     as_of: AsOf
 
 
-def comparison(db: Database, window: Window) -> Comparison:
+def comparison(db: Source, window: Window) -> Comparison:
     """Return the workflows of the window side by side; a workflow is its id, whatever it was called when."""
+    db = Look.at(db)
     names = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
     rows = [
         WorkflowRow(

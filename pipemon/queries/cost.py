@@ -8,13 +8,12 @@ import sqlalchemy as sa
 
 from pipemon.analytics.arrays import Array
 from pipemon.analytics.prices import price_of
-from pipemon.queries.columns import over
+from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.rows import Rows
 from pipemon.queries.scope import Scope
 from pipemon.queries.verdicts import PURPOSES
 from pipemon.queries.window import Basis, Exclusion, Window, coverage
-from pipemon.store.engine import Database
 from pipemon.store.schema import workflows
 
 WASTES = ("failed", "cancelled", "rerun", "superseded")
@@ -116,8 +115,9 @@ class Cost:
     as_of: AsOf
 
 
-def cost(db: Database, window: Window, prices: Mapping[str, float]) -> Cost:
+def cost(db: Source, window: Window, prices: Mapping[str, float]) -> Cost:
     """Return the estimate for the jobs of the window's runs, every attempt's."""
+    db = Look.at(db)
     whole = Bill()
     by_workflow: dict[tuple[int, int], Bill] = {}
     by_label: dict[tuple[str, ...], Bill] = {}

@@ -10,12 +10,12 @@ from pipemon.analytics.delivery import Facts, Failure, facts
 from pipemon.analytics.four_keys import Keys, keys
 from pipemon.queries.analytics import Change
 from pipemon.queries.aside import aside
+from pipemon.queries.columns import Look, Source
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.history import Gap
 from pipemon.queries.past import Line, lines
 from pipemon.queries.scope import Query, in_repositories
 from pipemon.queries.window import DAY_SECONDS, Basis, Coverage, Exclusion, Window, coverage
-from pipemon.store.engine import Database
 from pipemon.store.schema_deployments import deployment_reads, deployments
 
 MOST_FAILURES = 100
@@ -134,10 +134,11 @@ def _change(new: float | None, old: float | None) -> Change | None:
     return Change(round(new - old, 2), round((new - old) / old * 100, 2) if old else None)
 
 
-def delivery(db: Database, window: Window, delivers: Delivers, environment: str | None = None) -> Delivery:
+def delivery(db: Source, window: Window, delivers: Delivers, environment: str | None = None) -> Delivery:
     """Return the four keys of the window; with an environment's name, of that one alone, whatever it is."""
+    db = Look.at(db)
     end, previous = window.as_of.timestamp, window.previous()
-    found = lines(db, window.scope, previous.from_at, end)
+    found = lines(db.db, window.scope, previous.from_at, end)
     using = frozenset(line.repository_id for line in found if line.source == "github")
     if environment is not None:
         found = [line for line in found if line.environment.lower() == environment.lower()]
@@ -186,7 +187,7 @@ def _excluded(found: Sequence[Facts]) -> tuple[Exclusion, ...]:
     return tuple(Exclusion(reason, count) for reason, count in sorted(totals.items()))
 
 
-def _covered(db: Database, window: Window, delivers: Delivers, using: frozenset[int]) -> Coverage:
+def _covered(db: Source, window: Window, delivers: Delivers, using: frozenset[int]) -> Coverage:
     """Return which stretches of the window no deployments were read of; where runs stand in, theirs count too."""
     table = deployment_reads.c
     with db.read() as conn:
@@ -205,7 +206,7 @@ def _covered(db: Database, window: Window, delivers: Delivers, using: frozenset[
     return Coverage(not gaps, tuple(gaps))
 
 
-def _unread(db: Database, window: Window) -> list[tuple[int, int, int]]:
+def _unread(db: Source, window: Window) -> list[tuple[int, int, int]]:
     """Return per repository the first and the last deployment of the window whose statuses were not read yet."""
     table = deployments.c
     query: Query = (

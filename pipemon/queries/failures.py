@@ -9,12 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from pipemon.analytics.arrays import count
-from pipemon.queries.columns import over
+from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.rows import Rows
 from pipemon.queries.scope import Query, Scope, where
 from pipemon.queries.window import Basis, Exclusion, Window, coverage
-from pipemon.store.engine import Database
 from pipemon.store.schema import runs, workflows
 from pipemon.store.schema_failures import failures
 
@@ -120,8 +119,9 @@ def kept(conn: Connection, scope: Scope, run_id: int, job_id: int) -> KeptLog | 
     return KeptLog(run_id, found, tuple(KeptLine(*line) for line in json.loads(lines)))
 
 
-def signatures(db: Database, window: Window, limit: int = MOST_SIGNATURES) -> Signatures:
+def signatures(db: Source, window: Window, limit: int = MOST_SIGNATURES) -> Signatures:
     """Return why the jobs of the window's runs failed, grouped by signature."""
+    db = Look.at(db)
     scope = window.scope
     found = over(db, "failures", scope, _grouped, limit)
     titles = _titles(db, [one.latest for one in found.groups])
@@ -198,7 +198,7 @@ def _seen_before(rows: Rows, signatures: list[str]) -> dict[str, Seen]:
     return found
 
 
-def _titles(db: Database, job_ids: Collection[int]) -> dict[int, tuple[str | None, int]]:
+def _titles(db: Source, job_ids: Collection[int]) -> dict[int, tuple[str | None, int]]:
     query = sa.select(failures.c.job_id, failures.c.title, failures.c.run_id)
     return {row[0]: (row[1], row[2]) for row in db.heavy(query.where(failures.c.job_id.in_(sorted(job_ids))))}
 
@@ -219,6 +219,6 @@ def _seen(rows: Collection[tuple[object, ...]]) -> Mapping[str, Seen]:
     return {str(key): Seen(*rest) for key, *rest in rows}  # type: ignore[arg-type]
 
 
-def _basis(db: Database, window: Window, n: int, unsigned: Mapping[str, int]) -> Basis:
+def _basis(db: Source, window: Window, n: int, unsigned: Mapping[str, int]) -> Basis:
     excluded = tuple(Exclusion(reason, count) for reason, count in sorted(unsigned.items()) if count)
     return Basis(window, n, excluded, coverage(db, window))

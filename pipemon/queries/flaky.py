@@ -9,13 +9,12 @@ import sqlalchemy as sa
 
 from pipemon.analytics.arrays import Array, count
 from pipemon.analytics.stats import rate, wilson
-from pipemon.queries.columns import over
+from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.rows import Rows, joined
 from pipemon.queries.scope import Scope
 from pipemon.queries.verdicts import BAD, GOOD, OTHER, PLATFORM
 from pipemon.queries.window import Basis, Exclusion, Window, coverage
-from pipemon.store.engine import Database
 from pipemon.store.schema import runs, workflows
 
 MOST_JOBS = 100
@@ -86,8 +85,9 @@ class Flakiness:
         return rate(self.flaky, self.basis.n)
 
 
-def flakiness(db: Database, window: Window, most: int = MOST_JOBS) -> Flakiness:
+def flakiness(db: Source, window: Window, most: int = MOST_JOBS) -> Flakiness:
     """Return the jobs of the window's runs that are flaky, and those that the platform failed."""
+    db = Look.at(db)
     found = over(db, "jobs", window.scope, _counted, most)
     names = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
     shas = _shas(db, [run_id for row in found.rows for pair in row.commits for run_id in pair])
@@ -105,7 +105,7 @@ def flakiness(db: Database, window: Window, most: int = MOST_JOBS) -> Flakiness:
     return Flakiness(basis, told, found.flaky, found.platform, window.as_of)
 
 
-def _shas(db: Database, run_ids: Sequence[int]) -> dict[int, str]:
+def _shas(db: Source, run_ids: Sequence[int]) -> dict[int, str]:
     return dict(db.heavy(sa.select(runs.c.id, runs.c.sha).where(runs.c.id.in_(run_ids), runs.c.sha.is_not(None))))
 
 

@@ -10,11 +10,10 @@ import sqlalchemy as sa
 from pipemon.analytics.arrays import Array, count, percentile, total
 from pipemon.analytics.incidents import Recovery
 from pipemon.analytics.trends import Point
-from pipemon.queries.columns import END, over
+from pipemon.queries.columns import END, Source, over
 from pipemon.queries.rows import Rows
 from pipemon.queries.runs import AUTHOR, NAME
 from pipemon.queries.scope import Condition, Query, Scope, in_repositories, workflows_called, workflows_like
-from pipemon.store.engine import Database
 from pipemon.store.schema import runs
 from pipemon.store.schema_rollups import incidents as table
 
@@ -58,7 +57,7 @@ class Counted:
     weekly: tuple[Point, ...]
 
 
-def list_in(db: Database, scope: Scope, limit: int | None = None, *, only_open: bool = False) -> list[Incident]:
+def list_in(db: Source, scope: Scope, limit: int | None = None, *, only_open: bool = False) -> list[Incident]:
     """Return the incidents that recovered in the scope's window, and those open at its end that began in it.
 
     Newest first. They are as they are known today; what recovered after the window's end is open in it.
@@ -81,19 +80,17 @@ def list_in(db: Database, scope: Scope, limit: int | None = None, *, only_open: 
     return [Incident(key, scope.repositories[repository], *rest) for key, repository, *rest in db.heavy(query)]
 
 
-def recovery_in(db: Database, scope: Scope) -> Recovery:
+def recovery_in(db: Source, scope: Scope) -> Recovery:
     """Return how long those lasted that recovered in the window."""
     return _over(db, scope, _recovery, *_span(scope))
 
 
-def count_in(db: Database, scope: Scope, starts: Sequence[int]) -> Counted:
+def count_in(db: Source, scope: Scope, starts: Sequence[int]) -> Counted:
     """Return the incidents of the window in numbers, recoveries also by periods that start at these moments."""
     return _over(db, scope, _counted, *_span(scope), list(starts))
 
 
-def _over(
-    db: Database, scope: Scope, function: Callable[Concatenate[Rows, P], T], *more: P.args, **named: P.kwargs
-) -> T:
+def _over(db: Source, scope: Scope, function: Callable[Concatenate[Rows, P], T], *more: P.args, **named: P.kwargs) -> T:
     # By their recovery, however long ago they opened.
     return over(db, "incidents", replace(scope, created_from=None, created_to=None), function, *more, **named)
 

@@ -4,13 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipemon.queries.columns import over
+from pipemon.queries.columns import Source, over
 from pipemon.queries.rows import Rows
 from pipemon.queries.scope import Scope
-from pipemon.store.engine import Database
 
 
-def newest(db: Database, scope: Scope, is_wanted: Callable[[str | None], bool], most: int) -> list[int]:
+def newest(db: Source, scope: Scope, is_wanted: Callable[[str | None], bool], most: int) -> list[int]:
     """Return the ids of the newest completed runs that ended so, by `created_at`, at most so many."""
     return over(db, "runs", scope, _last, is_wanted, most)
 

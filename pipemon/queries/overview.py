@@ -6,9 +6,9 @@ from typing import Any
 from pipemon.analytics.four_keys import Keys, no_keys
 from pipemon.queries import analytics
 from pipemon.queries.analytics import Changes, Numbers, Overview
+from pipemon.queries.columns import Look, Source
 from pipemon.queries.delivery import Delivers, KeyChanges, delivery
 from pipemon.queries.window import Window
-from pipemon.store.engine import Database
 
 OF_NO_BUILD = "Deployments belong to no branch, workflow or event of builds: ask without these."
 
@@ -47,8 +47,9 @@ class FullOverview(Overview):
         return None if found is None else AllChanges(**_parts(found), keys=self.key_changes)
 
 
-def overview(db: Database, window: Window, delivers: Delivers) -> FullOverview:
+def overview(db: Source, window: Window, delivers: Delivers) -> FullOverview:
     """Return the numbers of the window, and the four keys where no filter of builds is asked."""
+    db = Look.at(db)
     found = analytics.overview(db, window)
     nothing = no_keys(OF_NO_BUILD)
     if window.scope.branch or window.scope.workflow or window.scope.event:

@@ -9,12 +9,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from pipemon.analytics.arrays import Array, Spread
-from pipemon.queries.columns import over
+from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.rows import Rows
 from pipemon.queries.verdicts import COPIED, UNKNOWN
 from pipemon.queries.window import DAY_SECONDS, Basis, Exclusion, Window, coverage
-from pipemon.store.engine import Database
 
 HOURS = 24
 FRACTIONS = (0.5, 0.9, 0.95)
@@ -57,8 +56,9 @@ class Queues:
     as_of: AsOf
 
 
-def queues(db: Database, window: Window) -> Queues:
+def queues(db: Source, window: Window) -> Queues:
     """Return how long the jobs of the window's runs waited, each attempt's for itself."""
+    db = Look.at(db)
     offsets = offsets_in(window.zone, window.from_at, window.as_of.timestamp)
     whole, hours, labels, counts = over(db, "jobs", window.scope, _gathered, offsets)
     names = ("copied_by_a_rerun", "times_unknown")

@@ -12,13 +12,12 @@ from pipemon.analytics.shifts import DURATION, FAILURE_RATE, QUEUE_TIME, Measure
 from pipemon.analytics.stats import percentiles_of
 from pipemon.domain.runs import is_decisive, is_failed
 from pipemon.queries.aside import aside
-from pipemon.queries.columns import over
+from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.rows import Rows, joined
 from pipemon.queries.scope import Query, Scope
 from pipemon.queries.verdicts import GOOD, OTHER
 from pipemon.queries.window import DAY_SECONDS, Basis, Window, coverage
-from pipemon.store.engine import Database
 from pipemon.store.schema import runs, workflows
 
 # Of each workflow the newest runs, of the workflows the busiest of the last month: an answer stays quick.
@@ -104,8 +103,9 @@ class Found(NamedTuple):
     until: int | None
 
 
-def regressions(db: Database, window: Window) -> Regressions:
+def regressions(db: Source, window: Window) -> Regressions:
     """Return the shifts in the newest decisive runs of the window's busiest workflows."""
+    db = Look.at(db)
     names = _busiest(db, window)
     of_runs = _of_runs(db, window, list(names))
     found = aside(_shifts, [*of_runs, *_of_jobs(db, window, of_runs[:JOB_WORKFLOWS])])
@@ -124,14 +124,14 @@ def regressions(db: Database, window: Window) -> Regressions:
     return Regressions(basis, tuple(worse), tuple(better), len(names), window.as_of)
 
 
-def _marks(db: Database, found: Sequence[Found]) -> dict[int, Mark]:
+def _marks(db: Source, found: Sequence[Found]) -> dict[int, Mark]:
     ids = {key for one in found for key in (one.since, one.until) if key is not None}
     columns = (runs.c.id, runs.c.run_number, runs.c.sha, runs.c.created_at, runs.c.url)
     rows = db.heavy(sa.select(*columns).where(runs.c.id.in_(sorted(ids)))) if ids else []
     return {row[0]: Mark(*row) for row in rows}
 
 
-def _busiest(db: Database, window: Window) -> dict[int, tuple[int, str]]:
+def _busiest(db: Source, window: Window) -> dict[int, tuple[int, str]]:
     """Return repository and name of the workflows with the most decisive runs lately, the busiest first."""
     lately = max(window.from_at, window.as_of.timestamp - BUSY_DAYS * DAY_SECONDS)
     ids = over(db, "runs", replace(window.scope, created_from=lately), _most_run)
@@ -147,7 +147,7 @@ def _most_run(rows: Rows) -> list[int]:
     return [key for _, key in ranked[:MOST_WORKFLOWS]]
 
 
-def _of_runs(db: Database, window: Window, ids: Sequence[int]) -> list[Series]:
+def _of_runs(db: Source, window: Window, ids: Sequence[int]) -> list[Series]:
     return over(db, "runs", window.scope, _newest, list(ids), window.as_of.timestamp)
 
 
@@ -189,7 +189,7 @@ def _apart(codes: Sequence[Array], rows: Sequence[Numbers]) -> dict[int, Numbers
     return dict(zip(present.tolist(), np.split(np.concatenate(rows)[order], begins[1:]), strict=True))
 
 
-def _of_jobs(db: Database, window: Window, of_runs: Sequence[Series]) -> list[Series]:
+def _of_jobs(db: Source, window: Window, of_runs: Sequence[Series]) -> list[Series]:
     """Return the series of the jobs of these workflows' newest runs, of their latest attempts."""
     newest = [one.rows[-JOB_RUNS:] for one in of_runs]
     ids = np.concatenate([rows[:, RUN] for rows in newest]) if newest else np.empty(0, "i8")

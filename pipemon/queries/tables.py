@@ -11,14 +11,13 @@ from pipemon.analytics.stats import Summary, rate
 from pipemon.analytics.trends import Point, gather
 from pipemon.domain.runs import is_decisive, is_failed
 from pipemon.queries import failures as reasons
-from pipemon.queries.columns import over
+from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.rows import Rows
 from pipemon.queries.runs import AUTHOR
 from pipemon.queries.scope import Query, Scope
 from pipemon.queries.verdicts import GOOD, OTHER
 from pipemon.queries.window import Basis, Tally, Window, basis, read_groups, tally
-from pipemon.store.engine import Database
 from pipemon.store.schema import runs, workflows
 
 MOST_ROWS = 10
@@ -95,8 +94,9 @@ class Performance:
     as_of: AsOf
 
 
-def failures(db: Database, window: Window) -> Failures:
+def failures(db: Source, window: Window) -> Failures:
     """Return what failed in the window, and how often beside what succeeded."""
+    db = Look.at(db)
     starts = window.starts
     groups = read_groups(db, window.scope, starts)
     periods = [tally(found) for found in gather(groups, starts)]
@@ -113,8 +113,9 @@ def failures(db: Database, window: Window) -> Failures:
     )
 
 
-def performance(db: Database, window: Window) -> Performance:
+def performance(db: Source, window: Window) -> Performance:
     """Return how long the decisive builds of the window took, and what took longest."""
+    db = Look.at(db)
     starts = window.starts
     groups = read_groups(db, window.scope, starts)
     periods = [tally(found) for found in gather(groups, starts)]
@@ -135,7 +136,7 @@ def _seconds(rows: Rows, column: str) -> Summary:
     return summary(known[known >= 0])
 
 
-def _shares(db: Database, scope: Scope, column: str) -> tuple[Share, ...]:
+def _shares(db: Source, scope: Scope, column: str) -> tuple[Share, ...]:
     """Return the ten with the most failures; nobody without one is among them."""
     return tuple(
         Share(name, n, good, bad, replace(scope, branch=name) if column == "branch" else replace(scope, author=name))
@@ -160,7 +161,7 @@ def _top(rows: Rows, is_wanted: Callable[[str | None], bool], column: str) -> li
     return [int(run_id) for run_id in some["id"][largest(some[column], some["id"], MOST_ROWS)]]
 
 
-def _marks(db: Database, scope: Scope, is_wanted: Callable[[str | None], bool], order: str) -> tuple[RunMark, ...]:
+def _marks(db: Source, scope: Scope, is_wanted: Callable[[str | None], bool], order: str) -> tuple[RunMark, ...]:
     ids = over(db, "runs", scope, _top, is_wanted, order)
     columns = ("conclusion", "branch", "sha", "commit_message")
     more = (runs.c.completed_at, runs.c.duration_seconds, runs.c.url)
@@ -170,7 +171,7 @@ def _marks(db: Database, scope: Scope, is_wanted: Callable[[str | None], bool], 
     return tuple(RunMark(key, scope.repositories[repository], *rest) for key, repository, *rest in found)
 
 
-def _failing_jobs(db: Database, scope: Scope) -> tuple[JobRow, ...]:
+def _failing_jobs(db: Source, scope: Scope) -> tuple[JobRow, ...]:
     """Return the ten jobs of the latest attempts of the window's failed runs that failed most often."""
     names = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
     return tuple(

@@ -72,6 +72,8 @@ def purpose() -> sa.ColumnElement[int]:
         newer.c.event == runs.c.event,
         sa.func.coalesce(newer.c.head_repository, "") == sa.func.coalesce(runs.c.head_repository, ""),
         newer.c.run_number > runs.c.run_number,
+        # A higher number is no earlier run: without this bound all of a branch's past would be looked through.
+        newer.c.created_at >= runs.c.created_at,
         newer.c.created_at <= sa.func.coalesce(runs.c.completed_at, runs.c.updated_at),
         newer.c.deleted_at.is_(None),
     )

@@ -6,13 +6,13 @@ from typing import Any
 
 from pipemon.queries import bottlenecks, comparison, cost, flaky, regressions, tables
 from pipemon.queries.bottlenecks import FailingStep, SlowJob, SlowStep
+from pipemon.queries.columns import Look, Source
 from pipemon.queries.comparison import Comparison, WorkflowRow
 from pipemon.queries.cost import Spent
 from pipemon.queries.flaky import FlakyJob
 from pipemon.queries.regressions import Regression
 from pipemon.queries.tables import Failures, Performance
 from pipemon.queries.window import DAY_SECONDS, Window
-from pipemon.store.engine import Database
 
 FLAKY_DAYS = 14
 MOST_FLAKY = 10
@@ -51,8 +51,9 @@ class BilledComparison(Comparison):
     workflows: tuple[BilledWorkflow, ...]
 
 
-def failures(db: Database, window: Window) -> WholeFailures:
+def failures(db: Source, window: Window) -> WholeFailures:
     """Return what failed in the window, at which steps, and what only sometimes does."""
+    db = Look.at(db)
     found, steps = tables.failures(db, window), bottlenecks.failing_steps(db, window.scope)
     jobs = flaky.flakiness(db, lately(window, FLAKY_DAYS), MOST_FLAKY).jobs
     return WholeFailures(**_parts(found), flaky=tuple(one for one in jobs if one.flaky), steps=steps)
@@ -66,16 +67,18 @@ def lately(window: Window, days: int) -> Window:
     return replace(window, days=days, scope=replace(window.scope, created_from=begin))
 
 
-def performance(db: Database, window: Window) -> WholePerformance:
+def performance(db: Source, window: Window) -> WholePerformance:
     """Return how long the decisive builds of the window took, and what held them up."""
+    db = Look.at(db)
     found = bottlenecks.bottlenecks(db, window.scope)
     quick = tables.performance(db, window)
     worse = tuple(one for one in regressions.regressions(db, window).regressions if one.until is None)
     return WholePerformance(**_parts(quick), jobs=found.jobs, steps=found.steps, regressions=worse[:MOST_REGRESSIONS])
 
 
-def compare(db: Database, window: Window, prices: Mapping[str, float]) -> BilledComparison:
+def compare(db: Source, window: Window, prices: Mapping[str, float]) -> BilledComparison:
     """Return the workflows of the window side by side, with what their jobs cost."""
+    db = Look.at(db)
     found = comparison.comparison(db, window)
     bills = {one.workflow_id: one.bill.whole for one in cost.cost(db, window, prices).workflows}
     spent = [bills.get(row.id, Spent()) for row in found.workflows]

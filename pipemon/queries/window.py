@@ -11,12 +11,11 @@ from pipemon.analytics.stats import rate
 from pipemon.analytics.trends import Group, period_starts
 from pipemon.domain.runs import FAILED, is_decisive
 from pipemon.queries import history
-from pipemon.queries.columns import over
+from pipemon.queries.columns import Source, over
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.history import Gap
 from pipemon.queries.rows import Rows
 from pipemon.queries.scope import Scope
-from pipemon.store.engine import Database
 
 UTC = ZoneInfo("UTC")
 DAY_SECONDS = 86400
@@ -122,7 +121,7 @@ def tally(groups: Sequence[Group]) -> Tally:
     )
 
 
-def read_groups(db: Database, scope: Scope, starts: Sequence[int] = ()) -> list[Group]:
+def read_groups(db: Source, scope: Scope, starts: Sequence[int] = ()) -> list[Group]:
     """Return the completed runs of the scope by how they ended, and by the periods that start at these moments."""
     return over(db, "runs", scope, _groups, list(starts))
 
@@ -143,7 +142,7 @@ def _groups(rows: Rows, starts: list[int]) -> list[Group]:
     return [Group(starts[at // len(ends)] if starts else 0, ends[at % len(ends)], *each) for at, *each in counts]
 
 
-def basis(db: Database, window: Window, groups: Sequence[Group]) -> Basis:
+def basis(db: Source, window: Window, groups: Sequence[Group]) -> Basis:
     """Return what numbers over these groups stand on."""
     whole = tally(groups)
     other: dict[str, int] = {}
@@ -162,7 +161,7 @@ def basis(db: Database, window: Window, groups: Sequence[Group]) -> Basis:
     return Basis(window, whole.decisive, excluded, coverage(db, window))
 
 
-def coverage(db: Database, window: Window) -> Coverage:
+def coverage(db: Source, window: Window) -> Coverage:
     """Return whether the window's history is whole."""
     with db.read() as conn:
         return Coverage(history.is_complete(conn, window.scope), tuple(history.list_gaps(conn, window.scope)))

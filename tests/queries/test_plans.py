@@ -7,6 +7,7 @@ import pytest
 
 from pipemon.queries import drift, rollouts
 from pipemon.queries.delivery import Delivers, delivery
+from pipemon.queries.pages import PARTS
 from pipemon.queries.window import DAY_SECONDS, Window
 from pipemon.store.engine import Database
 from tests.builders import T0
@@ -27,6 +28,11 @@ ASKED: list[tuple[Callable[[Database], object], set[str]]] = [
     (
         lambda db: drift.list_environments(db, everything(db), NOW),
         {"COVERING INDEX uq_sheets_line", "INDEX ix_deployments_history", "INDEX ix_runs_sha"},
+    ),
+    # A run's past on its branch is not looked through for what has superseded it.
+    (
+        lambda db: db.heavy(PARTS["jobs"].select(T0 // DAY_SECONDS)),
+        {"INDEX ix_runs_workflow_branch (workflow_id=? AND branch=? AND created_at>? AND created_at<?)"},
     ),
 ]
 
