@@ -1,11 +1,10 @@
 """Which jobs of a run held up its end."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """When a job ran. Unix seconds."""
 
     name: str

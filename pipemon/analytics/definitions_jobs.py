@@ -37,7 +37,7 @@ OF_JOBS = (
         "Failing steps",
         "jobs",
         "jobs by the first of their steps that failed, per workflow and job name, of the latest attempts",
-        "The newest 2,000 failed jobs of the window's failed builds.",
+        "Failed jobs of the window's failed builds.",
         "Jobs that failed without a failed step.",
         "steps of jobs",
     ),

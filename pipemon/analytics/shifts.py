@@ -99,7 +99,7 @@ def _most(windows: Sequence[Numbers]) -> list[float]:
     lengths = np.array([len(one) for one in windows])
     starts = np.cumsum(lengths) - lengths
     row, values = np.repeat(np.arange(len(windows)), lengths), np.concatenate(windows)
-    order = np.lexsort((values, row))
+    order = _by_row(row, values)
     ordered = values[order]
     first = np.flatnonzero(np.concatenate(([True], (ordered[1:] != ordered[:-1]) | (row[1:] != row[:-1]))))
     equals = np.diff(np.append(first, len(values)))
@@ -114,6 +114,14 @@ def _most(windows: Sequence[Numbers]) -> list[float]:
     np.divide(deviations, np.sqrt(spread[row] * place * (n - place) / n), out=z, where=inside)
     found: list[float] = np.maximum.reduceat(z, starts).tolist()
     return found
+
+
+def _by_row(row: Numbers, values: Numbers) -> Numbers:
+    """Return the order of the values within each row; of whole numbers as one key, which is sorted far quicker."""
+    if values.dtype.kind not in "ib":
+        return np.lexsort((values, row))
+    key = row * np.int64(1 << 32) + values
+    return np.argsort(key)
 
 
 def _threes(edges: Sequence[int]) -> Iterator[tuple[int, int, int]]:

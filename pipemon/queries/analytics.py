@@ -1,6 +1,7 @@
 """The two answers that are about all of a window: its overview and its trends."""
 
 from dataclasses import dataclass, fields
+from operator import attrgetter
 
 import numpy as np
 
@@ -94,6 +95,9 @@ class OpenIncident(Incident):
     """An incident that is not over, and how long it has lasted."""
 
     age_seconds: int
+
+
+SAME = attrgetter(*(part.name for part in fields(Incident)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,5 +234,4 @@ def recovery(db: Source, window: Window) -> Recoveries:
 
 
 def _still_open(one: Incident, end: int) -> OpenIncident:
-    same = {part.name: getattr(one, part.name) for part in fields(Incident)}
-    return OpenIncident(**same, age_seconds=end - one.started_at)
+    return OpenIncident(*SAME(one), age_seconds=end - one.started_at)

@@ -6,19 +6,21 @@ from heapq import nsmallest
 from itertools import groupby
 from typing import Any, NamedTuple
 
+import numpy as np
 import sqlalchemy as sa
 
-from pipemon.analytics.bottlenecks import JobRun, JobShare, first_failed, shares
+from pipemon.analytics.arrays import count
+from pipemon.analytics.bottlenecks import JobRun, JobShare, shares
 from pipemon.analytics.stats import rate
-from pipemon.domain.runs import FAILED, STAMP_SLACK_SECONDS, is_decisive, is_failed
+from pipemon.domain.runs import STAMP_SLACK_SECONDS, is_decisive
 from pipemon.queries.aside import aside
-from pipemon.queries.columns import Source
+from pipemon.queries.columns import Source, over
 from pipemon.queries.newest import newest
+from pipemon.queries.rows import Rows
 from pipemon.queries.scope import Query, Scope
 from pipemon.store.schema import jobs, runs, workflows
 
 MOST_RUNS = 500
-MOST_FAILED_JOBS = 2000
 MOST_ROWS = 10
 
 
@@ -100,14 +102,22 @@ def bottlenecks(db: Source, scope: Scope) -> Bottlenecks:
 
 
 def failing_steps(db: Source, scope: Scope) -> tuple[FailingStep, ...]:
-    """Return at which steps the newest failed jobs of the scope's failed runs failed, most often first."""
-    rows = aside(_failed, db.heavy(_failed_jobs(newest(db, scope, is_failed, MOST_FAILED_JOBS))))
+    """Return at which steps the failed jobs of the scope's failed runs failed, most often first."""
     names = _names(db, scope)
-    ranked = sorted(rows.items(), key=lambda item: (-item[1][0], *item[0][1:], item[0][0]))
     return tuple(
         FailingStep(*names[workflow_id], job, step, count, last, _of_failed(scope, workflow_id, job))
-        for (workflow_id, job, step), (count, last) in ranked[:MOST_ROWS]
+        for workflow_id, job, step, count, last in over(db, "failures", scope, _by_step)
     )
+
+
+def _by_step(rows: Rows) -> list[tuple[int, str, str, int, int]]:
+    """Return workflow, job and step, how many failed there, and the newest run in which one did."""
+    known = rows.where(rows.known("step"))
+    key, groups = known.keyed("workflow_id", "name", "step")
+    n, last = count(key, len(groups)), np.zeros(len(groups), "i8")
+    last[key] = known["id"]  # in the order of time: the newest is written last
+    found = [(*group, *each) for group, each in zip(groups, zip(n.tolist(), last.tolist(), strict=True), strict=True)]
+    return sorted(found, key=lambda row: (-row[3], *row[1:3], row[0]))[:MOST_ROWS]
 
 
 def _of_failed(scope: Scope, workflow_id: int, job: str) -> Scope:
@@ -157,24 +167,3 @@ def _gathered(rows: Sequence[tuple[Any, ...]]) -> _Slowest:
         for name, seconds in took.items()
     )
     return _Slowest(slow, nsmallest(MOST_ROWS, steps), found.path_seconds, found.runs)
-
-
-def _failed_jobs(run_ids: Sequence[int]) -> Query:
-    query: Query = (
-        sa.select(runs.c.workflow_id, runs.c.id, jobs.c.name, jobs.c.steps)
-        .join_from(runs, jobs, sa.and_(jobs.c.run_id == runs.c.id, jobs.c.run_attempt == runs.c.run_attempt))
-        .where(runs.c.id.in_(run_ids), jobs.c.conclusion.in_(sorted(FAILED)))
-        .order_by(runs.c.created_at.desc(), runs.c.id.desc(), jobs.c.id.desc())
-        .limit(MOST_FAILED_JOBS)
-    )
-    return query
-
-
-def _failed(rows: Sequence[tuple[Any, ...]]) -> dict[tuple[int, str, str], tuple[int, int]]:
-    found: dict[tuple[int, str, str], tuple[int, int]] = {}
-    for workflow_id, run_id, job, steps in rows:
-        if (step := first_failed(steps)) is not None:
-            key = (workflow_id, job, step)
-            count, last = found.get(key, (0, run_id))
-            found[key] = (count + 1, last)
-    return found

@@ -14,7 +14,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from pipemon.queries.aside import aside
-from pipemon.queries.pages import FORMAT, PARTS, Arrays, Page, from_bytes, make
+from pipemon.queries.pages import FORMAT, PARTS, WORDS, Arrays, Page, from_bytes, make
 from pipemon.queries.rows import Filter, Rows, Words, chosen
 from pipemon.queries.scope import Scope, workflows_called, workflows_like
 from pipemon.store import days as store
@@ -61,7 +61,7 @@ class Columns:
         self._lock = threading.Lock()  # one greenlet at a time reads pages; never taken by a native thread
         self.words: dict[str, Words] = {}
         for part in PARTS.values():
-            for name in (name for name, kind in part.columns.items() if kind == "word"):
+            for name in (name for name, kind in part.columns.items() if kind in WORDS):
                 self.words[name] = self.words.setdefault(SAME_WORDS.get(name, name), Words())
         self._blocks: dict[str, dict[int, _Block]] = {part: {} for part in PARTS}
         self._states: dict[tuple[str, int, int], tuple[tuple[Any, ...], list[int]]] = {}

@@ -14,6 +14,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
+from pipemon.analytics.bottlenecks import first_failed
 from pipemon.domain.runs import FAILED, STAMP_SLACK_SECONDS
 from pipemon.queries import verdicts
 from pipemon.queries.runs import AUTHOR
@@ -30,6 +31,9 @@ Array: TypeAlias = NDArray[Any]
 Arrays: TypeAlias = Mapping[str, Array]
 Rows: TypeAlias = Sequence[tuple[Any, ...]]
 
+# The kinds of columns that hold codes of words.
+WORDS = ("word", "step")
+
 # What every part tells of the runs, so that one filter serves for all.
 OF_RUN = {
     "repository_id": "word",
@@ -43,7 +47,8 @@ OF_RUN = {
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One kind of row. `columns`: name -> type of number, "word", or "sha" (the first 8 bytes of a hash of it).
+    """One kind of row. `columns`: name -> type of number, "word", "sha" (the first 8 bytes of a hash of it),
+    or "step" (of a job's steps the first that failed, as a word).
 
     `heads`: so many of the first columns are of the run, and kept once for all its rows; 0: of each row. Of those, two
     more arrays are made: `head`, to which run a row belongs, and `single`. The first column after them is the name.
@@ -123,9 +128,11 @@ def _jobs(day: int) -> Query:
 def _failures(day: int) -> Query:
     state = sa.func.coalesce(failures.c.state, sa.literal_column("'not_asked'"))
     platform = _flag(sa.func.coalesce(failures.c.platform, sa.false()))
+    is_last = sa.and_(COMPLETED, HAS_FAILED, jobs.c.run_attempt == runs.c.run_attempt)
+    steps = sa.case((sa.and_(is_last, jobs.c.conclusion.in_(sorted(FAILED))), jobs.c.steps))
     query: Query = (
         sa.select(*_RUN, runs.c.id, jobs.c.id, jobs.c.name, failures.c.signature, state, platform)
-        .add_columns(sa.func.coalesce(failures.c.completed_at, jobs.c.completed_at), _flag(COMPLETED))
+        .add_columns(sa.func.coalesce(failures.c.completed_at, jobs.c.completed_at), _flag(COMPLETED), steps)
         .join_from(runs, jobs, jobs.c.run_id == runs.c.id)
         .outerjoin(failures, failures.c.job_id == jobs.c.id)
         .where(*_created(day), sa.or_(jobs.c.conclusion.in_(sorted(FAILED)), failures.c.job_id.is_not(None)))
@@ -163,7 +170,7 @@ PARTS: Mapping[str, Part] = {
         _failures,
         {
             **OF_RUN, "id": "i8", "job_id": "i8", "name": "word", "signature": "word", "state": "word",
-            "platform": "i1", "failed_at": "i8", "completed": "i1",
+            "platform": "i1", "failed_at": "i8", "completed": "i1", "step": "step",
         },
     ),
     # `created_at` is when an incident opened.
@@ -186,7 +193,9 @@ def make(part: str, rows: Rows) -> Page:
         arrays["single"] = _are_single(arrays["head"], [row[heads] for row in rows], len(begins))
     for place, (name, kind) in enumerate(columns.items()):
         values = [row[place] for row in (of_run if place < heads else rows)]
-        if kind == "word":
+        if kind == "step":
+            values = [None if text is None else first_failed(text) for text in values]
+        if kind in WORDS:
             arrays[name], words[name] = _coded(values)
         elif kind == "sha":
             arrays[name] = np.array([_hash(value) for value in values], "i8")

@@ -164,7 +164,8 @@ def basis(db: Source, window: Window, groups: Sequence[Group]) -> Basis:
 def coverage(db: Source, window: Window) -> Coverage:
     """Return whether the window's history is whole."""
     with db.read() as conn:
-        return Coverage(history.is_complete(conn, window.scope), tuple(history.list_gaps(conn, window.scope)))
+        gaps = tuple(history.list_gaps(conn, window.scope))
+    return Coverage(not gaps, gaps)
 
 
 def _unfinished(rows: Rows) -> int:

@@ -220,6 +220,10 @@ def _fetch(
 def _convert(rows: list[tuple[Any, ...]], types: list[Any], dialect: sa.Dialect) -> list[tuple[Any, ...]]:
     """Give the values the types that PostgreSQL gives them: SQLite knows no booleans."""
     found = [kind.dialect_impl(dialect).result_processor(dialect, None) for kind in types]
-    if not any(found):
+    typed = [(place, to) for place, to in enumerate(found) if to]
+    if not typed:
         return rows
-    return [tuple(to(value) if to else value for to, value in zip(found, row, strict=True)) for row in rows]
+    columns = list(zip(*rows, strict=True))
+    for place, to in typed if columns else ():
+        columns[place] = tuple(map(to, columns[place]))
+    return list(zip(*columns, strict=True))

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from pipemon.analytics.bottlenecks import JobRun, exclusive_seconds, first_failed, shares, step_times
+from pipemon.analytics.bottlenecks import JobRun, exclusive_seconds, first_failed, shares
 from pipemon.analytics.critical_path import Span, critical_path
 
 STORIES = [
@@ -78,7 +78,11 @@ def test_shares_over_runs() -> None:
 def test_steps_as_github_tells_them() -> None:
     told = [[1, "a", "completed", "success", 10, 5], [2, "b", "completed", "success", None, 9], [3, "c", "completed",
              "cancelled", 1, 9], [4, "d", "in_progress", None, 1, None]]  # fmt: skip
-    assert step_times(json.dumps(told)) == [("a", 0)]
+    assert shares([[JobRun(7, 1, "build", 0, 10, json.dumps(told))]]).steps[7, "build"] == (
+        {"a": 1},
+        {"a": 0},
+        {"a": 0},
+    )
     late = [[21, "Post", "completed", "failure", 1, 2], [2, "Test", "completed", "timed_out", 1, 2]]
     assert first_failed(json.dumps(late)) == "Test"
     assert first_failed("[]") is None
