@@ -11,6 +11,7 @@ from pipemon.analytics.stats import Summary
 
 Array: TypeAlias = NDArray[Any]
 
+NOTHING: Array = np.empty(0, "i8")
 # Codes may be so much sparser than their places before it is quicker to sort them.
 MOST_SPARSE = 1_000_000
 # A table of counts may have so many cells before its values are rounded.
@@ -25,6 +26,14 @@ def count(codes: Array, size: int, wanted: Array | None = None) -> Array:
 def total(codes: Array, size: int, values: Array) -> Array:
     """Return the sum of the values of each code. Exact: whole numbers, far below 2^53."""
     return np.bincount(codes, weights=values, minlength=size).astype("i8")
+
+
+def sum_up(counts: Sequence[Array], size: int) -> Array:
+    """Return the sums of several arrays; those that are shorter have nothing at their end."""
+    found: Array = np.zeros(size, "i8")
+    for one in counts:
+        found[: len(one)] += one
+    return found
 
 
 def percentile(values: Array, fraction: float) -> float | None:
@@ -74,13 +83,32 @@ def _percentiles_by_sorting(codes: Array, values: Array, fraction: float) -> dic
     return dict(zip(of_code[begins].tolist(), found.tolist(), strict=True))
 
 
-def summary(values: Array) -> Summary:
-    """Return what can be said of the values, exactly."""
+def tallied(values: Array) -> tuple[Array, Array]:
+    """Return the different values, whole numbers from 0 up, and how often each occurs."""
+    if int(values.max(initial=0)) > MOST_SPARSE:
+        different, counts = np.unique(values, return_counts=True)
+        return different, counts
+    counts = np.bincount(values)
+    different = np.flatnonzero(counts)
+    return different, counts[different]
+
+
+def summary(tallies: Sequence[tuple[Array, Array]]) -> Summary:
+    """Return what can be said of values that were tallied, exactly."""
+    place, values = dense(np.concatenate([values for values, _ in tallies])) if tallies else (NOTHING, NOTHING)
     if not len(values):
         return Summary(0)
-    mean = int(values.sum(dtype="i8")) / len(values)
-    median, p95 = _percentiles(values, (0.5, 0.95))
-    return Summary(len(values), mean, median, p95, int(values.min()), int(values.max()))
+    upto = np.cumsum(total(place, len(values), np.concatenate([counts for _, counts in tallies])))
+    n = int(upto[-1])
+    mean = int((values * np.diff(upto, prepend=0)).sum()) / n
+    median, p95 = (_ranked(values, upto, fraction * (n - 1)) for fraction in (0.5, 0.95))
+    return Summary(n, mean, median, p95, int(values[0]), int(values[-1]))
+
+
+def _ranked(values: Array, upto: Array, rank: float) -> float:
+    """Return the value at a rank, between two of them by linear interpolation; `upto` counts the values up to each."""
+    low, high = np.searchsorted(upto, (int(rank), min(int(rank) + 1, int(upto[-1]) - 1)), "right")
+    return _between(values[low].item(), values[high].item(), rank)
 
 
 def largest(values: Array, ids: Array, most: int) -> Array:

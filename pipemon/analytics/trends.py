@@ -1,7 +1,5 @@
 """The calendar of a trend: where its periods begin in a time zone, and how counts fall into them."""
 
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -12,9 +10,8 @@ HOUR_SECONDS = 3600
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Completed runs that were created in one stretch of time and ended alike. Seconds; `timed` have a duration."""
+    """Completed runs that ended alike. Seconds; `timed` have a duration."""
 
-    start: int
     conclusion: str | None
     count: int
     timed: int = 0
@@ -58,11 +55,3 @@ def _hours(from_at: int, to_at: int, zone: ZoneInfo) -> list[int]:
         starts.append(max(start, at) if starts else start)
         at = start + HOUR_SECONDS
     return starts
-
-
-def gather(groups: Iterable[Group], starts: Sequence[int]) -> list[list[Group]]:
-    """Return for each period the groups that began in it."""
-    periods: list[list[Group]] = [[] for _ in starts]
-    for group in groups:
-        periods[max(0, bisect_right(starts, group.start) - 1)].append(group)
-    return periods

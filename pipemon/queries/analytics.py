@@ -5,16 +5,27 @@ from operator import attrgetter
 
 import numpy as np
 
-from pipemon.analytics.arrays import count
+from pipemon.analytics.arrays import Array, count, sum_up
 from pipemon.analytics.incidents import Recovery
-from pipemon.analytics.trends import Group, Point, gather
+from pipemon.analytics.trends import Group, Point
 from pipemon.queries import incidents
 from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.incidents import Incident
 from pipemon.queries.rows import Rows
 from pipemon.queries.scope import Scope
-from pipemon.queries.window import Basis, Exclusion, Tally, Window, basis, coverage, read_groups, tally
+from pipemon.queries.window import (
+    Basis,
+    Exclusion,
+    Tally,
+    Window,
+    basis,
+    coverage,
+    ends_by_word,
+    read_groups,
+    read_periods,
+    tally,
+)
 
 MOST_LISTED = 1000
 
@@ -179,10 +190,10 @@ def trends(db: Source, window: Window) -> Trends:
     """Return how rates and durations went from period to period; the first and the last may be cut by the window."""
     db = Look.at(db)
     starts = window.starts
-    groups = read_groups(db, window.scope, starts)
-    tallies = list(zip(starts, map(tally, gather(groups, starts)), strict=True))
+    found = read_periods(db, window.scope, starts)
+    tallies = list(zip(starts, found.tallies, strict=True))
     return Trends(
-        basis=basis(db, window, groups),
+        basis=basis(db, window, found.groups),
         success=tuple(Point(at, one.success_rate, one.decisive) for at, one in tallies),
         failure=tuple(Point(at, one.failure_rate, one.decisive) for at, one in tallies),
         duration=tuple(Point(at, round((one.mean_seconds or 0) / 60, 2), one.timed) for at, one in tallies),
@@ -206,16 +217,20 @@ def _first_attempts(db: Source, scope: Scope) -> Tally:
 
 
 def _firsts(rows: Rows) -> list[Group]:
-    seen = rows.where((rows["completed"] == 1) & (rows["first_seen"] == 1))
-    n = count(seen["first"], 1)
-    return [Group(0, seen.word("first", code), int(n[code])) for code in map(int, np.flatnonzero(n))]
+    ends = rows.words["first"].values
+    n = sum_up([part.kept(_count_firsts) for part in rows.parts], len(ends))
+    return [Group(ends[code], int(n[code])) for code in np.flatnonzero(n).tolist()]
+
+
+def _count_firsts(part: Rows) -> Array:
+    return count(part["first"], 1, (part["completed"] == 1) & (part["first_seen"] == 1))
 
 
 def _most_frequent(rows: Rows, column: str) -> str | None:
     """Return the word that most completed runs have in the column, the first of the alphabet among equals."""
-    n = count(rows[column], 1, (rows["completed"] == 1) & rows.known(column))
+    n = ends_by_word(rows, column)[0]
     best = int(n.max(initial=0))
-    return min(rows.word(column, code) for code in map(int, np.flatnonzero(n == best))) if best else None
+    return min(rows.word(column, code) for code in np.flatnonzero(n == best).tolist()) if best else None
 
 
 def recovery(db: Source, window: Window) -> Recoveries:

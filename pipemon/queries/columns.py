@@ -7,6 +7,7 @@ import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 
 from pipemon.queries.aside import aside
 from pipemon.queries.pages import FORMAT, PARTS, WORDS, Arrays, Page, from_bytes, make
-from pipemon.queries.rows import Filter, Rows, Words, chosen
+from pipemon.queries.rows import Block, Filter, Kept, Rows, Words, chosen
 from pipemon.queries.scope import Scope, workflows_called, workflows_like
 from pipemon.store import days as store
 from pipemon.store.days import DAY, Mark
@@ -30,6 +31,8 @@ BLOCK_SECONDS = BLOCK_DAYS * DAY
 END = 2**40
 # So many bytes of each part are kept; what was not asked for the longest goes first.
 MOST_BYTES = 256 * 1024 * 1024
+# And so much of what was made of them: an answer about two years then looks at those days alone that have changed.
+MOST_MADE_BYTES = 64 * 1024 * 1024
 # Of so many windows it is remembered whether anything has changed since.
 MOST_SPANS = 256
 # The same words stand in several columns.
@@ -43,6 +46,7 @@ Version = tuple[int, int]
 class _Block:
     """Thirty days, joined; `days` are views into the arrays, each as it was at a version."""
 
+    number: int
     days: Mapping[int, tuple[Version, Arrays]]
     arrays: Arrays
 
@@ -64,9 +68,11 @@ class Columns:
             for name in (name for name, kind in part.columns.items() if kind in WORDS):
                 self.words[name] = self.words.setdefault(SAME_WORDS.get(name, name), Words())
         self._blocks: dict[str, dict[int, _Block]] = {part: {} for part in PARTS}
+        self.kept = Kept()
+        self._made = count()
         self._states: dict[tuple[str, int, int], tuple[tuple[Any, ...], list[int]]] = {}
 
-    def blocks(self, db: Database, part: str, begin: int, end: int) -> list[Arrays]:
+    def blocks(self, db: Database, part: str, begin: int, end: int) -> list[Block]:
         """Return the rows of the part that hold all that was created in [begin, end), by thirty days, in order."""
         first, last = begin // BLOCK_SECONDS * BLOCK_DAYS, -(-end // BLOCK_SECONDS) * BLOCK_DAYS
         span = (part, first, last)
@@ -76,7 +82,7 @@ class Columns:
             kept = self._blocks[part]
             if state == before and all(number in kept for number in numbers):
                 kept |= {number: kept.pop(number) for number in numbers}  # the last to go, now
-                return [kept[number].arrays for number in numbers]
+                return [Block(kept[number].number, kept[number].arrays) for number in numbers]
             marks = {row[0]: Mark(*row) for row in db.heavy(store.marks(first, last + 1))}
             touched = {day: mark.touched for day, mark in marks.items()}
             marks.pop(last, None)
@@ -89,7 +95,7 @@ class Columns:
             if len(self._states) > MOST_SPANS:
                 self._states.clear()
             self._states[span] = (state, list(versions))
-            return [kept[number].arrays for number in versions]
+            return [Block(kept[number].number, kept[number].arrays) for number in versions]
 
     def _bring(
         self, db: Database, part: str, marks: Mapping[int, Mark], versions: Mapping[int, Mapping[int, Version]]
@@ -97,7 +103,7 @@ class Columns:
         """Bring the blocks to these versions."""
         kept, stale = self._blocks[part], []
         for number, wanted in versions.items():
-            old = kept.pop(number, _Block({}, {}))
+            old = kept.pop(number, _Block(-1, {}, {}))
             kept[number] = old  # the last to go, now
             if (known := old.versions()) != wanted:
                 stale.append((number, [day for day, version in wanted.items() if known.get(day) != version]))
@@ -108,7 +114,7 @@ class Columns:
                 day: (version, found[day] if day in found else old.days[day][1])
                 for day, version in versions[number].items()
             }
-            kept[number] = aside(_join, whole)
+            kept[number] = aside(_join, next(self._made), whole)
         self._drop(part, set(versions))
 
     def _pages(
@@ -177,7 +183,9 @@ class Look:
                 return rows
         end = END if scope.created_to is None else scope.created_to
         blocks = self._columns.blocks(self.db, part, scope.created_from or 0, end)
-        rows = aside(chosen, part, blocks, self._columns.filter(self.db, scope), self._columns.words)
+        wanted = self._columns.filter(self.db, scope)
+        rows = aside(chosen, part, blocks, wanted, self._columns.words, self._columns.kept)
+        self._columns.kept.trim(MOST_MADE_BYTES)
         self._chosen.append((part, scope, rows))
         return rows
 
@@ -223,7 +231,7 @@ def _adopted(page: Page, words: Mapping[str, Words]) -> Arrays:
     return {name: codes[name][array] if name in codes else array for name, array in page.arrays.items()}
 
 
-def _join(days: Mapping[int, tuple[Version, Arrays]]) -> _Block:
+def _join(number: int, days: Mapping[int, tuple[Version, Arrays]]) -> _Block:
     pages = [arrays for _, arrays in days.values()]
     arrays = {name: np.concatenate([page[name] for page in pages]) for name in pages[0]} if pages else {}
     views: dict[int, tuple[Version, Arrays]] = {}
@@ -237,4 +245,4 @@ def _join(days: Mapping[int, tuple[Version, Arrays]]) -> _Block:
             own += heads - (int(page["head"][0]) if len(page["head"]) else 0)
             heads += len(page["id"])
         views[day] = (version, {name: arrays[name][begins[name] : ends[name]] for name in arrays})
-    return _Block(views, arrays)
+    return _Block(number, views, arrays)

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
 
-from pipemon.analytics.arrays import Array
 from pipemon.analytics.prices import price_of
 from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
-from pipemon.queries.rows import Rows
+from pipemon.queries.rows import Measured, Rows
 from pipemon.queries.scope import Scope
 from pipemon.queries.verdicts import PURPOSES
 from pipemon.queries.window import Basis, Exclusion, Window, coverage
@@ -153,10 +152,10 @@ def _spent(count: int, minutes: int, price: float | None) -> Spent:
 
 def _by_labels(rows: Rows) -> list[tuple[int, int, str, int, int, int]]:
     """Return the jobs that ran, and their rounded minutes, by workflow, labels and purpose."""
-
-    def measured(part: Rows) -> tuple[Rows, list[Array | None]]:
-        billed = part.where(part["minutes"] >= 0)
-        return billed, [None, billed["minutes"]]
-
-    groups, (n, minutes) = rows.grouped(("repository_id", "workflow_id", "labels", "purpose"), measured)
+    groups, (n, minutes) = rows.grouped(("repository_id", "workflow_id", "labels", "purpose"), _billed)
     return [(*group, of, took) for group, of, took in zip(groups, n.tolist(), minutes.tolist(), strict=True)]
+
+
+def _billed(part: Rows) -> Measured:
+    billed = part.where(part["minutes"] >= 0)
+    return billed, [None, billed["minutes"]]

@@ -11,7 +11,7 @@ from pipemon.analytics.arrays import Array, count
 from pipemon.analytics.stats import rate, wilson
 from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
-from pipemon.queries.rows import Rows, joined
+from pipemon.queries.rows import Measured, Rows, joined
 from pipemon.queries.scope import Scope
 from pipemon.queries.verdicts import BAD, GOOD, OTHER, PLATFORM
 from pipemon.queries.window import Basis, Exclusion, Window, coverage
@@ -135,15 +135,9 @@ def _counted(rows: Rows, most: int) -> _Counted:
     again = _again(rows)
     begins = np.cumsum([0, *(len(part.heads or ()) for part in rows.parts)])
     for part, begin, end in zip(rows.parts, begins[:-1], begins[1:], strict=True):
-        (part.heads or part).adding("again", again[begin:end])
+        part.adding("again", again[begin:end][part["head"]])
 
-    def measured(part: Rows) -> tuple[Rows, list[Array | None]]:
-        some = part.where((part["outcome"] != OTHER) & (part["sha"] != 0))
-        is_platform = some["outcome"] == PLATFORM
-        # Where a job has one row on a commit, nothing has to be put together.
-        return some, [~some["again"] & ~is_platform, is_platform]
-
-    jobs, (n, platform) = rows.grouped(KEYS, measured)
+    jobs, (n, platform) = rows.grouped(KEYS, _alone)
     together = [part.where(part["again"] & (part["outcome"] != OTHER) & (part["sha"] != 0)) for part in rows.parts]
     both, size = _by_commit(joined(together, rows.words), jobs), len(jobs)
     n = n + count(both.job, size, both.is_good | both.is_bad)
@@ -211,3 +205,10 @@ def _by_commit(rows: Rows, jobs: Sequence[tuple[Any, ...]]) -> _Commits:
 
 def _surest(row: _Row) -> tuple[object, ...]:
     return -wilson(row.flaky, row.n)[0] if row.n else 0.0, -row.flaky, -row.platform, row.name, row.workflow_id
+
+
+def _alone(part: Rows) -> Measured:
+    """Return what counts of the jobs that have one row on their commit: nothing has to be put together."""
+    some = part.where((part["outcome"] != OTHER) & (part["sha"] != 0))
+    is_platform = some["outcome"] == PLATFORM
+    return some, [~some["again"] & ~is_platform, is_platform]

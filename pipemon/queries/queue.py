@@ -1,7 +1,7 @@
 """How long jobs waited for a runner: by the labels that they asked for, and by the hour."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from pipemon.analytics.arrays import Array, Spread
-from pipemon.queries.columns import Look, Source, over
+from pipemon.queries.columns import END, Look, Source, over
 from pipemon.queries.freshness import AsOf
-from pipemon.queries.rows import Rows
+from pipemon.queries.rows import Measured, Rows
 from pipemon.queries.verdicts import COPIED, UNKNOWN
 from pipemon.queries.window import DAY_SECONDS, Basis, Exclusion, Window, coverage
 
@@ -60,6 +60,7 @@ def queues(db: Source, window: Window) -> Queues:
     """Return how long the jobs of the window's runs waited, each attempt's for itself."""
     db = Look.at(db)
     offsets = offsets_in(window.zone, window.from_at, window.as_of.timestamp)
+    offsets[-1] = (END, offsets[-1][1])  # the same for every window: what is made of whole days is kept
     whole, hours, labels, counts = over(db, "jobs", window.scope, _gathered, offsets)
     names = ("copied_by_a_rerun", "times_unknown")
     excluded = tuple(Exclusion(name, n) for name, n in zip(names, counts, strict=True) if n)
@@ -93,11 +94,7 @@ def _gathered(
 ) -> tuple[Waits, tuple[HourWaits, ...], tuple[LabelWaits, ...], tuple[int, ...]]:
     """Return the waits of all, by hour and by labels, and how many jobs have none of their own: copied, unknown."""
 
-    def measured(part: Rows) -> tuple[Rows, list[Array | None]]:
-        some = part.where(part["waited"] >= 0)
-        return some.adding("hour", _hours(some["job_created_at"], offsets)), [None]
-
-    groups, (n,) = rows.grouped(("labels", "hour", "waited"), measured)
+    groups, (n,) = rows.grouped(("labels", "hour", "waited"), _by_hour_of, tuple(offsets))
     texts = {text: number for number, text in enumerate(dict.fromkeys(text for text, _, _ in groups))}
     keys = np.array([texts[text] * HOURS + hour for text, hour, _ in groups], "i8")
     spread = Spread(keys, len(texts) * HOURS, np.array([seconds for _, _, seconds in groups], "i8"), n)
@@ -107,12 +104,21 @@ def _gathered(
         by_labels.setdefault(tuple(sorted(json.loads(text))), []).append(number)
     found = [LabelWaits(*_waits(spread, own), labels, _by_hour(spread, own)) for labels, own in by_labels.items()]
     every = range(len(texts))
-    counts = tuple(sum(int((part["waited"] == why).sum()) for part in rows.parts) for why in (COPIED, UNKNOWN))
+    counts = tuple(sum(part.kept(_without_wait, why) for part in rows.parts) for why in (COPIED, UNKNOWN))
     ranked = sorted(found, key=lambda one: (-one.n, one.labels))
     return Waits(*_waits(spread, every)), _by_hour(spread, every), tuple(ranked), counts
 
 
-def _hours(created: Array, offsets: list[tuple[int, int]]) -> Array:
+def _by_hour_of(part: Rows, offsets: Sequence[tuple[int, int]]) -> Measured:
+    some = part.where(part["waited"] >= 0)
+    return some.adding("hour", _hours(some["job_created_at"], offsets)), [None]
+
+
+def _without_wait(part: Rows, why: int) -> int:
+    return int((part["waited"] == why).sum())
+
+
+def _hours(created: Array, offsets: Sequence[tuple[int, int]]) -> Array:
     """Return the hour of the day of each moment, on a clock with these offsets (until, seconds)."""
     until, shift = (np.array(column, "i8") for column in zip(*offsets, strict=True))
     place = np.minimum(np.searchsorted(until, created, "right"), len(offsets) - 1)

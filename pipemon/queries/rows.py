@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
 from pipemon.analytics.arrays import number, total
 from pipemon.queries.pages import PARTS, Array, Arrays
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 # What is kept once for all rows of a run.
-OF_HEADS = frozenset([*list(PARTS["jobs"].columns)[: PARTS["jobs"].heads], "single", "again"])
+OF_HEADS = frozenset([*list(PARTS["jobs"].columns)[: PARTS["jobs"].heads], "single"])
 
 
 class Words:
@@ -37,11 +40,54 @@ class Words:
         return np.array([is_wanted(value) for value in self.values], bool)
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Thirty days of one part as they were at one time: another number, another state."""
+
+    number: int
+    arrays: Arrays
+
+
+class Kept:
+    """What was made of whole blocks, filter by filter: a block is replaced when any of its days changes.
+
+    It is asked in native threads, where a dictionary needs no lock: at the worst something is made twice.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], tuple[Any, int]] = {}
+
+    def get(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        """Return what is kept under this key; it is made where it is not."""
+        found = self._known.pop(key, None)
+        if found is None:
+            made = make()
+            found = (made, _size(made))
+        self._known[key] = found  # the last to go, now
+        return found[0]
+
+    def trim(self, most: int) -> None:
+        """Keep no more than so many bytes; what was not asked for the longest goes first."""
+        kept = list(self._known.items())
+        size = sum(own for _, (_, own) in kept)
+        for key, (_, own) in kept:
+            if size <= most:
+                return
+            self._known.pop(key, None)
+            size -= own
+
+
+def _size(made: Any) -> int:
+    if isinstance(made, np.ndarray):
+        return made.nbytes
+    return 100 + (sum(map(_size, made)) if isinstance(made, (tuple, list)) else 0)
+
+
 class Rows:
     """Some rows: `rows["branch"]` is an array; those of words hold codes, of which `words["branch"]` tells the words.
 
     Rows that belong to runs (`heads`) have their columns too, and `rows["head"]` is the place of their run. `parts` are
-    the rows by thirty days: what is counted part by part stays in the processor's cache.
+    the rows by thirty days: what is counted part by part stays in the processor's cache, and may be `kept`.
     """
 
     def __init__(
@@ -51,12 +97,14 @@ class Rows:
         read: Callable[[str], Array],
         heads: "Rows | None" = None,
         parts: Sequence["Rows"] = (),
+        kept: Callable[[tuple[Any, ...], Callable[[], Any]], Any] | None = None,
     ) -> None:
         self.count = count
         self.words = words
         self.heads = heads
         self.parts = parts or (self,)
         self._read = read
+        self._kept = kept
         self._known: dict[str, Array] = {}
 
     def __len__(self) -> int:
@@ -70,9 +118,20 @@ class Rows:
             self._known[name] = found
         return found
 
+    def kept(self, function: Callable[Concatenate["Rows", P], T], *args: P.args, **named: P.kwargs) -> T:
+        """Return what a pure function makes of the rows; of a whole block it is made once, and kept.
+
+        The function is one of a module, or always another one; the arguments can be told apart by their values.
+        """
+        if self._kept is None:
+            return function(self, *args, **named)
+        found: T = self._kept((function, args), lambda: function(self, *args, **named))
+        return found
+
     def adding(self, name: str, column: Array) -> "Rows":
-        """Return the rows with another column."""
+        """Return the rows with another column; what is made of it is not kept."""
         self._known[name] = column
+        self._kept = None
         return self
 
     def where(self, wanted: Array) -> "Rows":
@@ -102,18 +161,17 @@ class Rows:
         return key, self._values(names, codes)
 
     def grouped(
-        self, names: Sequence[str], measured: Callable[["Rows"], tuple["Rows", list[Array | None]]]
+        self,
+        names: Sequence[str],
+        measured: Callable[Concatenate["Rows", P], "Measured"],
+        *args: P.args,
+        **no: P.kwargs,
     ) -> tuple[list[tuple[Any, ...]], list[Array]]:
         """Return the groups by these columns, and the sums of each.
 
         `measured` says of a part which of its rows count, and what is summed up of them; None: how many they are.
         """
-        found = []
-        for part in self.parts:
-            some, measures = measured(part)
-            key, codes = some._numbered(names)
-            size = len(codes[0])
-            found.append((codes, [np.bincount(key, weights=each, minlength=size) for each in measures]))
+        found = [part.kept(_sums, tuple(names), measured, args) for part in self.parts]
         key, codes = number([np.concatenate([one[0][place] for one in found]) for place in range(len(names))])
         sums = [np.concatenate([one[1][place] for one in found]) for place in range(len(found[0][1]))]
         return self._values(names, codes), [total(key, len(codes[0]), each) for each in sums]
@@ -133,6 +191,20 @@ class Rows:
     def _values(self, names: Sequence[str], codes: Sequence[Array]) -> list[tuple[Any, ...]]:
         columns = [[self.word(name, code) for code in own.tolist()] for name, own in zip(names, codes, strict=True)]
         return list(zip(*columns, strict=True))
+
+
+# Which rows count, and what is summed up of them; None: how many they are.
+Measured: TypeAlias = tuple[Rows, list[Array | None]]
+
+
+def _sums(
+    part: Rows, names: Sequence[str], measured: Callable[..., Measured], args: tuple[Any, ...]
+) -> tuple[list[Array], list[Array]]:
+    """Return the codes of the part's groups by column, and their sums."""
+    some, measures = measured(part, *args)
+    key, codes = some._numbered(names)
+    size = len(codes[0])
+    return codes, [np.bincount(key, weights=each, minlength=size) for each in measures]
 
 
 def joined(parts: Sequence[Rows], words: Mapping[str, Words]) -> Rows:
@@ -160,6 +232,13 @@ class Filter:
     event: int | None
     pull_requests: bool
 
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What it is but for its window. A word that comes later makes another one only where it is wanted."""
+        wanted = (self.repositories, self.workflows)
+        codes = (None if of_code.all() else of_code.tobytes().rstrip(b"\0") for of_code in wanted)
+        return (*codes, self.branch, self.event, self.pull_requests)
+
     def places(self, block: Arrays) -> slice | Array:
         """Return where the runs of a block are that are in the scope. They are sorted by `created_at`."""
         first, last = np.searchsorted(block["created_at"], (self.begin, self.end))
@@ -180,9 +259,9 @@ class Filter:
         return span if found is None or len(found) == span.stop - span.start else found + span.start
 
 
-def chosen(part: str, blocks: Sequence[Arrays], wanted: Filter, words: Mapping[str, Words]) -> Rows:
+def chosen(part: str, blocks: Sequence[Block], wanted: Filter, words: Mapping[str, Words], kept: Kept) -> Rows:
     """Return the rows of the blocks that are in the scope. Pure: it runs in a native thread."""
-    of_blocks = [_of_block(part, block, wanted.places(block), words) for block in blocks]
+    of_blocks = [_of_block(part, block, wanted, words, kept) for block in blocks]
     if of_blocks:
         return joined(of_blocks, words)
     nothing: Array = np.empty(0, "i8")
@@ -190,13 +269,18 @@ def chosen(part: str, blocks: Sequence[Arrays], wanted: Filter, words: Mapping[s
     return Rows(0, words, lambda name: nothing, heads)
 
 
-def _of_block(part: str, block: Arrays, places: slice | Array, words: Mapping[str, Words]) -> Rows:
+def _of_block(part: str, block: Block, wanted: Filter, words: Mapping[str, Words], kept: Kept) -> Rows:
+    arrays, places = block.arrays, wanted.places(block.arrays)
     count = places.stop - places.start if isinstance(places, slice) else len(places)
-    runs_of = Rows(count, words, lambda name: block[name][places])
+    created = arrays["created_at"]
+    is_whole = len(created) > 0 and wanted.begin <= created[0] and created[-1] < wanted.end
+    key = (part, block.number, *wanted.key)
+    keep = (lambda what, make: kept.get((*key, *what), make)) if is_whole else None
     if not PARTS[part].heads:
-        return runs_of
-    own, head = _of_heads(block["head"], places)
-    return Rows(len(head), words, lambda name: head if name == "head" else block[name][own], runs_of)
+        return Rows(count, words, lambda name: arrays[name][places], kept=keep)
+    runs_of = Rows(count, words, lambda name: arrays[name][places])
+    own, head = _of_heads(arrays["head"], places)
+    return Rows(len(head), words, lambda name: head if name == "head" else arrays[name][own], runs_of, kept=keep)
 
 
 def _of_heads(head: Array, places: slice | Array) -> tuple[slice | Array, Array]:

@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import sqlalchemy as sa
 
-from pipemon.analytics.arrays import Array, count, largest, summary
+from pipemon.analytics.arrays import NOTHING, Array, largest, summary, tallied
 from pipemon.analytics.stats import Summary, rate
-from pipemon.analytics.trends import Point, gather
+from pipemon.analytics.trends import Point
 from pipemon.domain.runs import is_decisive, is_failed
 from pipemon.queries import failures as reasons
 from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
-from pipemon.queries.rows import Rows
+from pipemon.queries.rows import Measured, Rows
 from pipemon.queries.runs import AUTHOR
 from pipemon.queries.scope import Query, Scope
 from pipemon.queries.verdicts import GOOD, OTHER
-from pipemon.queries.window import Basis, Tally, Window, basis, read_groups, tally
+from pipemon.queries.window import Basis, Tally, Window, basis, ends_by_word, read_periods, tally
 from pipemon.store.schema import runs, workflows
 
 MOST_ROWS = 10
@@ -98,15 +98,14 @@ def failures(db: Source, window: Window) -> Failures:
     """Return what failed in the window, and how often beside what succeeded."""
     db = Look.at(db)
     starts = window.starts
-    groups = read_groups(db, window.scope, starts)
-    periods = [tally(found) for found in gather(groups, starts)]
+    found = read_periods(db, window.scope, starts)
     return Failures(
-        basis=basis(db, window, groups),
-        tally=tally(groups),
+        basis=basis(db, window, found.groups),
+        tally=tally(found.groups),
         by_branch=_shares(db, window.scope, "branch"),
         by_author=_shares(db, window.scope, "author"),
         recent=_marks(db, window.scope, is_failed, "completed_at"),
-        trend=tuple(Point(at, one.failure_rate, one.decisive) for at, one in zip(starts, periods, strict=True)),
+        trend=tuple(Point(at, one.failure_rate, one.decisive) for at, one in zip(starts, found.tallies, strict=True)),
         jobs=_failing_jobs(db, window.scope),
         signatures=reasons.signatures(db, window, MOST_ROWS).groups,
         as_of=window.as_of,
@@ -117,11 +116,12 @@ def performance(db: Source, window: Window) -> Performance:
     """Return how long the decisive builds of the window took, and what took longest."""
     db = Look.at(db)
     starts = window.starts
-    groups = read_groups(db, window.scope, starts)
-    periods = [tally(found) for found in gather(groups, starts)]
-    points = (Point(at, round((p.mean_seconds or 0) / 60, 2), p.timed) for at, p in zip(starts, periods, strict=True))
+    found = read_periods(db, window.scope, starts)
+    points = (
+        Point(at, round((p.mean_seconds or 0) / 60, 2), p.timed) for at, p in zip(starts, found.tallies, strict=True)
+    )
     return Performance(
-        basis=basis(db, window, groups),
+        basis=basis(db, window, found.groups),
         durations=over(db, "runs", window.scope, _seconds, "duration_seconds"),
         queue=over(db, "runs", window.scope, _seconds, "queue_seconds"),
         trend=tuple(points),
@@ -132,8 +132,12 @@ def performance(db: Source, window: Window) -> Performance:
 
 def _seconds(rows: Rows, column: str) -> Summary:
     """Return what can be said of the decisive runs' seconds."""
-    known = rows[column][rows.has("conclusion", is_decisive) & (rows["completed"] == 1)]
-    return summary(known[known >= 0])
+    return summary([part.kept(_tallied, column) for part in rows.parts])
+
+
+def _tallied(part: Rows, column: str) -> tuple[Array, Array]:
+    known = part[column][part.has("conclusion", is_decisive) & (part["completed"] == 1)]
+    return tallied(known[known >= 0])
 
 
 def _shares(db: Source, scope: Scope, column: str) -> tuple[Share, ...]:
@@ -145,20 +149,25 @@ def _shares(db: Source, scope: Scope, column: str) -> tuple[Share, ...]:
 
 
 def _worst(rows: Rows, column: str) -> list[tuple[str, int, int, int]]:
-    done = rows.where((rows["completed"] == 1) & rows.known(column))
-    codes = done[column]
-    bad = count(codes, 1, done.has("conclusion", is_failed))
+    n, good, bad = ends_by_word(rows, column)
     # Of thousands of branches only those are put in order that may be among the ten.
     least = max(1, int(np.sort(bad)[-MOST_ROWS:][0])) if len(bad) else 1
-    red = sorted((int(code) for code in np.flatnonzero(bad >= least)), key=lambda c: (-bad[c], done.word(column, c)))
-    n, good = count(codes, len(bad)), count(codes, len(bad), done.has("conclusion", lambda end: end == "success"))
-    return [(done.word(column, code), int(n[code]), int(good[code]), int(bad[code])) for code in red[:MOST_ROWS]]
+    red = sorted(np.flatnonzero(bad >= least).tolist(), key=lambda code: (-bad[code], rows.word(column, code)))
+    return [(rows.word(column, code), int(n[code]), int(good[code]), int(bad[code])) for code in red[:MOST_ROWS]]
 
 
 def _top(rows: Rows, is_wanted: Callable[[str | None], bool], column: str) -> list[int]:
     """Return the ids of the ten runs with the most in this column, of those that ended so."""
-    some = rows.where((rows["completed"] == 1) & rows.has("conclusion", is_wanted) & (rows[column] >= 0))
-    return [int(run_id) for run_id in some["id"][largest(some[column], some["id"], MOST_ROWS)]]
+    found = [part.kept(_top_of, is_wanted, column) for part in rows.parts]
+    ids, values = (np.concatenate([one[place] for one in found] or [NOTHING]) for place in (0, 1))
+    most: list[int] = ids[largest(values, ids, MOST_ROWS)].tolist()
+    return most
+
+
+def _top_of(part: Rows, is_wanted: Callable[[str | None], bool], column: str) -> tuple[Array, Array]:
+    some = part.where((part["completed"] == 1) & part.has("conclusion", is_wanted) & (part[column] >= 0))
+    places = largest(some[column], some["id"], MOST_ROWS)
+    return some["id"][places], some[column][places]
 
 
 def _marks(db: Source, scope: Scope, is_wanted: Callable[[str | None], bool], order: str) -> tuple[RunMark, ...]:
@@ -184,11 +193,12 @@ def _failing_jobs(db: Source, scope: Scope) -> tuple[JobRow, ...]:
 
 
 def _worst_jobs(rows: Rows) -> list[tuple[int, int, str, int, int]]:
-    def measured(part: Rows) -> tuple[Rows, list[Array | None]]:
-        some = part.where((part["failed"] == 1) & (part["latest"] == 1) & (part["outcome"] != OTHER))
-        return some, [None, some["outcome"] != GOOD]
-
-    groups, (n, bad) = rows.grouped(("repository_id", "workflow_id", "name"), measured)
+    groups, (n, bad) = rows.grouped(("repository_id", "workflow_id", "name"), _decisive_of_failed)
     counts = zip(groups, n.tolist(), bad.tolist(), strict=True)
     found = [(*group, of, failed) for group, of, failed in counts if failed]
     return sorted(found, key=lambda row: (-row[4], row[2], row[1]))[:MOST_ROWS]
+
+
+def _decisive_of_failed(part: Rows) -> Measured:
+    some = part.where((part["failed"] == 1) & (part["latest"] == 1) & (part["outcome"] != OTHER))
+    return some, [None, some["outcome"] != GOOD]

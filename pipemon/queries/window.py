@@ -1,15 +1,17 @@
 """A window of runs, how they ended, and what the numbers over them stand on."""
 
+import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from pipemon.analytics.arrays import count, places, total
+from pipemon.analytics.arrays import Array, count, dense, places, total
 from pipemon.analytics.stats import rate
 from pipemon.analytics.trends import Group, period_starts
-from pipemon.domain.runs import FAILED, is_decisive
+from pipemon.domain.runs import FAILED, is_decisive, is_failed
 from pipemon.queries import history
 from pipemon.queries.columns import Source, over
 from pipemon.queries.freshness import AsOf
@@ -121,25 +123,68 @@ def tally(groups: Sequence[Group]) -> Tally:
     )
 
 
-def read_groups(db: Source, scope: Scope, starts: Sequence[int] = ()) -> list[Group]:
-    """Return the completed runs of the scope by how they ended, and by the periods that start at these moments."""
-    return over(db, "runs", scope, _groups, list(starts))
+def read_groups(db: Source, scope: Scope) -> list[Group]:
+    """Return the completed runs of the scope by how they ended."""
+    return over(db, "runs", scope, _periods, ()).groups
 
 
-def _groups(rows: Rows, starts: list[int]) -> list[Group]:
+def read_periods(db: Source, scope: Scope, starts: Sequence[int]) -> "Periods":
+    """Return the same, and what of it began in each of the periods that start at these moments."""
+    return over(db, "runs", scope, _periods, tuple(starts))
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """How completed runs ended, all of them, and period by period."""
+
+    groups: list[Group]
+    tallies: list[Tally]
+
+
+def _periods(rows: Rows, starts: tuple[int, ...]) -> Periods:
     ends = rows.words["conclusion"].values
-    size = max(1, len(starts)) * len(ends)
-    n, timed, sums = (np.zeros(size, "i8") for _ in range(3))
+    sums = np.zeros((max(1, len(starts)), len(ends), 3), "i8")
     for part in rows.parts:
-        done = part.where(part["completed"] == 1)
-        period = places(done["created_at"], starts) if starts else 0
-        key, seconds = period * len(ends) + done["conclusion"], done["duration_seconds"]
-        n += count(key, size)
-        timed += count(key, size, seconds >= 0)
-        sums += total(key, size, np.maximum(seconds, 0))
-    some = np.flatnonzero(n)
-    counts = zip(some.tolist(), n[some].tolist(), timed[some].tolist(), sums[some].tolist(), strict=True)
-    return [Group(starts[at // len(ends)] if starts else 0, ends[at % len(ends)], *each) for at, *each in counts]
+        if not len(part):
+            continue
+        first = max(0, bisect_right(starts, int(part["created_at"][0])) - 1)
+        own = starts[first : bisect_right(starts, int(part["created_at"][-1]))]
+        found = part.kept(_ended, own)
+        sums[first : first + len(found), : found.shape[1]] += found
+    whole = sums.sum(axis=0)
+    groups = [Group(ends[code], *whole[code].tolist()) for code in np.flatnonzero(whole[:, 0]).tolist()]
+    good, bad = (np.array([is_one(end) for end in ends], bool) for is_one in (lambda end: end == "success", is_failed))
+    n, (timed, seconds) = sums[:, :, 0], (sums[:, good | bad, place].sum(axis=1).tolist() for place in (1, 2))
+    counts = (each.sum(axis=1).tolist() for each in (n, n[:, good], n[:, bad]))
+    tallies = [Tally(*each) for each in zip(*counts, timed, seconds, strict=True)] if starts else []
+    return Periods(groups, tallies)
+
+
+def _ended(part: Rows, starts: tuple[int, ...]) -> Array:
+    """Return by period and conclusion how many ended so, how many of those have a duration, and its sum."""
+    done = part.where(part["completed"] == 1)
+    shape = (max(1, len(starts)), len(part.words["conclusion"].values))
+    period = places(done["created_at"], starts) if len(starts) > 1 else 0
+    key, seconds, size = period * shape[1] + done["conclusion"], done["duration_seconds"], math.prod(shape)
+    sums = (count(key, size), count(key, size, seconds >= 0), total(key, size, np.maximum(seconds, 0)))
+    return np.stack(sums, axis=1).reshape(*shape, 3)
+
+
+def ends_by_word(rows: Rows, column: str) -> tuple[Array, Array, Array]:
+    """Return how many completed runs have each word of the column, how many of those succeeded, and how many failed."""
+    size = len(rows.words[column].values)
+    found = np.zeros((3, size), "i8")
+    for part in rows.parts:
+        codes, counts = part.kept(_ends_by_word, column)
+        found[:, codes] += counts
+    return found[0], found[1], found[2]
+
+
+def _ends_by_word(part: Rows, column: str) -> tuple[Array, Array]:
+    done = part.where((part["completed"] == 1) & part.known(column))
+    key, present = dense(done[column])
+    good, bad = (done.has("conclusion", is_one) for is_one in (lambda end: end == "success", is_failed))
+    return present, np.stack([count(key, len(present), which) for which in (None, good, bad)])
 
 
 def basis(db: Source, window: Window, groups: Sequence[Group]) -> Basis:
@@ -169,4 +214,8 @@ def coverage(db: Source, window: Window) -> Coverage:
 
 
 def _unfinished(rows: Rows) -> int:
-    return sum(int((part["completed"] == 0).sum()) for part in rows.parts)
+    return sum(part.kept(_count_unfinished) for part in rows.parts)
+
+
+def _count_unfinished(part: Rows) -> int:
+    return int((part["completed"] == 0).sum())

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pipemon.analytics.trends import Group, gather, period_starts
+from pipemon.analytics.trends import period_starts
 
 HOUR = 3600
 
@@ -47,8 +47,3 @@ def test_where_the_clock_moves_by_half_an_hour_half_an_hour_is_a_period(day: str
     starts = [*period_starts(begin, end, "hourly", ZoneInfo(zone)), end]
     lengths = [after - before for before, after in itertools.pairwise(starts)]
     assert lengths == [HOUR, HOUR, HOUR // 2, *[HOUR] * (len(lengths) - 3)]
-
-
-def test_what_was_created_where_the_window_begins_is_in_the_first_period() -> None:
-    early, late = Group(0, "success", 1), Group(250, "success", 1)
-    assert gather([late, early], [100, 200, 300]) == [[early], [late], []]
