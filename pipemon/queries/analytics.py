@@ -1,7 +1,9 @@
 """The two answers that are about all of a window: its overview and its trends."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
@@ -108,7 +110,7 @@ class OpenIncident(Incident):
     age_seconds: int
 
 
-SAME = attrgetter(*(part.name for part in fields(Incident)))
+SAME: Callable[[Incident], tuple[Any, ...]] = attrgetter(*(part.name for part in fields(Incident)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,4 +251,4 @@ def recovery(db: Source, window: Window) -> Recoveries:
 
 
 def _still_open(one: Incident, end: int) -> OpenIncident:
-    return OpenIncident(*SAME(one), age_seconds=end - one.started_at)
+    return OpenIncident(*(*SAME(one), end - one.started_at))

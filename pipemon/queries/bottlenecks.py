@@ -157,7 +157,7 @@ class _Slowest(NamedTuple):
 
 
 def _gathered(rows: Sequence[tuple[Any, ...]]) -> _Slowest:
-    found = shares([JobRun(*row) for row in group] for _, group in groupby(rows, key=lambda row: row[1]))
+    found = shares([*map(JobRun._make, group)] for _, group in groupby(rows, key=lambda row: row[1]))
     slow = nsmallest(
         MOST_ROWS, found.jobs.values(), lambda one: (-one.exclusive, -one.seconds, one.name, one.workflow_id)
     )

@@ -68,7 +68,7 @@ class Columns:
             for name in (name for name, kind in part.columns.items() if kind in WORDS):
                 self.words[name] = self.words.setdefault(SAME_WORDS.get(name, name), Words())
         self._blocks: dict[str, dict[int, _Block]] = {part: {} for part in PARTS}
-        self.kept = Kept()
+        self.kept = Kept(MOST_MADE_BYTES)
         self._made = count()
         self._states: dict[tuple[str, int, int], tuple[tuple[Any, ...], list[int]]] = {}
 
@@ -169,6 +169,7 @@ class Look:
         self.db = db
         self.read, self.heavy = db.read, db.heavy
         self._columns = _KEPT.setdefault(db, Columns())
+        self.kept = self._columns.kept
         self._chosen: list[tuple[str, Scope, Rows]] = []
 
     @classmethod
@@ -185,7 +186,6 @@ class Look:
         blocks = self._columns.blocks(self.db, part, scope.created_from or 0, end)
         wanted = self._columns.filter(self.db, scope)
         rows = aside(chosen, part, blocks, wanted, self._columns.words, self._columns.kept)
-        self._columns.kept.trim(MOST_MADE_BYTES)
         self._chosen.append((part, scope, rows))
         return rows
 

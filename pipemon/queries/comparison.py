@@ -1,15 +1,16 @@
 """The workflows of a window side by side."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
-from pipemon.analytics.arrays import count, percentiles, total
-from pipemon.domain.runs import is_failed
+from pipemon.analytics.arrays import Array, percentiles
+from pipemon.domain.runs import is_decisive, is_failed
 from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
-from pipemon.queries.rows import Rows
+from pipemon.queries.rows import Measured, Rows
 from pipemon.queries.scope import Scope
 from pipemon.queries.window import Basis, Tally, Window, basis, read_groups
 from pipemon.store.schema import workflows
@@ -57,18 +58,30 @@ def comparison(db: Source, window: Window) -> Comparison:
     return Comparison(basis(db, window, read_groups(db, window.scope)), tuple(rows), window.as_of)
 
 
-def _by_workflow(rows: Rows) -> list[tuple[tuple[int, int], Tally, float | None, float | None]]:
-    done = rows.where(rows["completed"] == 1)
-    key, groups = done.keyed("repository_id", "workflow_id")
-    size = len(groups)
+WORKFLOW = ("repository_id", "workflow_id")
+
+
+def _by_workflow(rows: Rows) -> list[tuple[tuple[Any, ...], Tally, float | None, float | None]]:
+    groups, counts = rows.grouped(WORKFLOW, _ended)
+    decisive = rows.where((rows["completed"] == 1) & rows.has("conclusion", is_decisive))
+    key, known = decisive.keyed(*WORKFLOW)
+    p95, queue = (
+        dict(zip(known, map(_of(key, decisive[name], fraction).get, range(len(known))), strict=True))
+        for name, fraction in (("duration_seconds", 0.95), ("queue_seconds", 0.5))
+    )
+    tallies = (Tally(*each) for each in zip(*(one.tolist() for one in counts), strict=True))
+    return [(group, each, p95.get(group), queue.get(group)) for group, each in zip(groups, tallies, strict=True)]
+
+
+def _of(key: Array, seconds: Array, fraction: float) -> dict[int, float]:
+    """Return the percentile of each key's seconds that are known."""
+    is_known = seconds >= 0
+    return percentiles(key[is_known], seconds[is_known], fraction)
+
+
+def _ended(part: Rows) -> Measured:
+    """Return what a Tally counts: all that completed, what succeeded and failed, what has a duration, and its sum."""
+    done = part.where(part["completed"] == 1)
     good, bad = (done.has("conclusion", one) for one in (lambda end: end == "success", is_failed))
-    seconds, waited = done["duration_seconds"], done["queue_seconds"]
-    is_timed, is_queued = (good | bad) & (seconds >= 0), (good | bad) & (waited >= 0)
-    sums = total(key[is_timed], size, seconds[is_timed])
-    counts = np.stack([count(key, size), *(count(key, size, one) for one in (good, bad, is_timed)), sums], axis=1)
-    p95 = percentiles(key[is_timed], seconds[is_timed], 0.95)
-    queue = percentiles(key[is_queued], waited[is_queued], 0.5)
-    return [
-        (group, Tally(*map(int, each)), p95.get(place), queue.get(place))
-        for place, (group, each) in enumerate(zip(groups, counts, strict=True))
-    ]
+    is_timed = (good | bad) & (done["duration_seconds"] >= 0)
+    return done, [None, good, bad, is_timed, np.where(is_timed, done["duration_seconds"], 0)]

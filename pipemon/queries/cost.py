@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
@@ -28,12 +30,8 @@ class Spent:
     unpriced: int = 0
     dollars: float = 0.0
 
-    def plus(self, other: "Spent") -> "Spent":
-        """Return both together."""
-        return Spent(
-            self.jobs + other.jobs, self.minutes + other.minutes, self.billable + other.billable,
-            self.unpriced + other.unpriced, self.dollars + other.dollars,
-        )  # fmt: skip
+
+NUMBERS = attrgetter(*(part.name for part in fields(Spent)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +60,9 @@ class Bill:
         """What was for nothing, by reason."""
         return Wastes(*(self._sum((name,)) for name in WASTES))
 
-    def plus(self, name: str, spent: Spent) -> "Bill":
-        """Return the bill with one more part."""
-        return Bill({**self.parts, name: self.parts.get(name, Spent()).plus(spent)})
-
     def _sum(self, names: tuple[str, ...]) -> Spent:
-        found = Spent()
-        for name in names:
-            found = found.plus(self.parts.get(name, Spent()))
-        return found
+        found = [self.parts[name] for name in names if name in self.parts]
+        return found[0] if len(found) == 1 else Spent(*map(sum, zip(*map(NUMBERS, found), strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,37 +109,55 @@ class Cost:
 def cost(db: Source, window: Window, prices: Mapping[str, float]) -> Cost:
     """Return the estimate for the jobs of the window's runs, every attempt's."""
     db = Look.at(db)
-    whole = Bill()
-    by_workflow: dict[tuple[int, int], Bill] = {}
-    by_label: dict[tuple[str, ...], Bill] = {}
+    whole: Sums = {}
+    by_workflow: dict[tuple[int, int], Sums] = {}
+    by_label: dict[tuple[str, ...], Sums] = {}
+    known: dict[str, tuple[tuple[str, ...], float | None]] = {}
     for repository_id, workflow_id, text, place, n, minutes in over(db, "jobs", window.scope, _by_labels):
-        labels, what = tuple(sorted(json.loads(text))), PURPOSES[place]
-        spent = _spent(n, minutes, price_of(labels, prices))
-        whole = whole.plus(what, spent)
-        key = (repository_id, workflow_id)
-        by_workflow[key] = by_workflow.get(key, Bill()).plus(what, spent)
-        by_label[labels] = by_label.get(labels, Bill()).plus(what, spent)
+        if (found := known.get(text)) is None:
+            labels = tuple(sorted(json.loads(text)))
+            found = known[text] = labels, price_of(labels, prices)
+        labels, price = found
+        sums = (whole, by_workflow.setdefault((repository_id, workflow_id), {}), by_label.setdefault(labels, {}))
+        for own in sums:
+            _spend(own.setdefault(PURPOSES[place], [0, 0, 0, 0, 0.0]), n, minutes, price)
     names = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
     rows = [
         WorkflowBill(
-            window.scope.repositories[repository_id], key, names.get(key, str(key)), bill,
+            window.scope.repositories[repository_id], key, names.get(key, str(key)), _bill(own),
             replace(window.scope, workflow=str(key)),
         )
-        for (repository_id, key), bill in by_workflow.items()
+        for (repository_id, key), own in by_workflow.items()
     ]  # fmt: skip
-    rows.sort(key=lambda row: (-row.bill.whole.dollars, -row.bill.whole.minutes, row.workflow, row.workflow_id))
-    labels_found = [LabelBill(labels, price_of(labels, prices), bill) for labels, bill in by_label.items()]
-    labels_found.sort(key=lambda row: (-row.bill.whole.dollars, -row.bill.whole.minutes, row.labels))
-    unpriced = whole.whole.unpriced
-    excluded = (Exclusion("minutes_without_a_price", unpriced),) if unpriced else ()
-    basis = Basis(window, whole.whole.jobs, excluded, coverage(db, window))
-    return Cost(basis, whole, tuple(rows), tuple(labels_found), window.as_of)
+    rows.sort(key=lambda row: (*_dearest(row.bill), row.workflow, row.workflow_id))
+    told = [LabelBill(labels, price_of(labels, prices), _bill(own)) for labels, own in by_label.items()]
+    told.sort(key=lambda row: (*_dearest(row.bill), row.labels))
+    bill = _bill(whole)
+    every = bill.whole
+    excluded = (Exclusion("minutes_without_a_price", every.unpriced),) if every.unpriced else ()
+    basis = Basis(window, every.jobs, excluded, coverage(db, window))
+    return Cost(basis, bill, tuple(rows), tuple(told), window.as_of)
 
 
-def _spent(count: int, minutes: int, price: float | None) -> Spent:
-    if price is None:
-        return Spent(count, minutes, unpriced=minutes)
-    return Spent(count, minutes, billable=minutes if price else 0, dollars=minutes * price)
+# By purpose what is spent, as the fields of Spent.
+Sums: TypeAlias = dict[str, list[Any]]
+
+
+def _spend(own: list[Any], count: int, minutes: int, price: float | None) -> None:
+    own[0] += count
+    own[1] += minutes
+    own[2] += minutes if price else 0
+    own[3] += minutes if price is None else 0
+    own[4] += minutes * (price or 0.0)
+
+
+def _bill(sums: Sums) -> Bill:
+    return Bill({what: Spent(*own) for what, own in sums.items()})
+
+
+def _dearest(bill: Bill) -> tuple[float, int]:
+    whole = bill.whole
+    return -whole.dollars, -whole.minutes
 
 
 def _by_labels(rows: Rows) -> list[tuple[int, int, str, int, int, int]]:

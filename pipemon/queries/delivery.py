@@ -138,7 +138,7 @@ def delivery(db: Source, window: Window, delivers: Delivers, environment: str | 
     """Return the four keys of the window; with an environment's name, of that one alone, whatever it is."""
     db = Look.at(db)
     end, previous = window.as_of.timestamp, window.previous()
-    found = lines(db.db, window.scope, previous.from_at, end)
+    found = lines(db, window.scope, previous.from_at, end)
     using = frozenset(line.repository_id for line in found if line.source == "github")
     if environment is not None:
         found = [line for line in found if line.environment.lower() == environment.lower()]

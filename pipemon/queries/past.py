@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from pipemon.analytics.sheets import Past, Sheet, pack, unpack
 from pipemon.domain.deployments import UNDOES
 from pipemon.queries.aside import aside
+from pipemon.queries.columns import Look
 from pipemon.queries.scope import Query, Scope, in_repositories, workflows_like
 from pipemon.store.engine import Database
 from pipemon.store.schema import runs
@@ -44,39 +45,53 @@ class Key(NamedTuple):
     source: str
 
 
-def lines(db: Database, scope: Scope, from_at: int, to_at: int) -> list[Line]:
+def lines(look: Look, scope: Scope, from_at: int, to_at: int) -> list[Line]:
     """Return the environments of the scope's repositories, with what finished before `to_at`.
 
-    Of what finished before `from_at`, only the newest is there: LOOK_BACK successes of each environment.
+    Of what finished before `from_at`, only the newest is there: LOOK_BACK successes of each environment. What was
+    joined of sheets that hold is kept.
     """
-    wanted = dict(_wanted(db.heavy(_known(scope, to_at)), from_at))
-    stored = db.heavy(_stored([number for ids in wanted.values() for number in ids]))
+    wanted = dict(_wanted(look.heavy(_known(scope, to_at)), from_at))
+    found = {key: look.kept.find((key, own)) for key, own in wanted.items()}
+    missing = {key: own for key, own in wanted.items() if found[key] is None}
+    stored = look.heavy(_stored([one.id for own in missing.values() for one in own])) if missing else []
     parts = {number: (rows, leads) for number, rows, leads in stored if rows is not None}
-    for number, sheet in packed(db, [number for number, rows, _ in stored if rows is None]):
-        parts[number] = (sheet.rows, sheet.leads)
-    return aside(_lines, wanted, parts, (from_at, to_at), _excluded(db, scope))
+    for number, made in packed(look.db, [number for number, rows, _ in stored if rows is None]):
+        parts[number] = (made.rows, made.leads)
+    for key, sheet in aside(_joined, missing, parts):
+        found[key] = (sheet.rows, sheet.leads)
+        if all(one.version is not None for one in missing[key]):
+            look.kept.keep((key, missing[key]), found[key])
+    return aside(_lines, found, (from_at, to_at), _excluded(look.db, scope))
+
+
+class Version(NamedTuple):
+    """A sheet as it was at one time; None where it does not hold."""
+
+    id: int
+    version: int | None
 
 
 def _known(scope: Scope, to_at: int) -> Query:
     table = sheets.c
     query: Query = (
         sa.select(table.id, table.repository_id, table.environment, table.source, table.month)
-        .add_columns(sa.case((HOLDS, table.successes)))
+        .add_columns(sa.case((HOLDS, table.successes)), sa.case((HOLDS, table.touched)))
         .where(in_repositories(table.repository_id, scope.repositories), table.month * MONTH < to_at)
         .order_by(table.repository_id, table.environment, table.source, table.month)
     )
     return query
 
 
-def _wanted(rows: Iterable[tuple[Any, ...]], from_at: int) -> Iterator[tuple[Key, Sequence[int]]]:
+def _wanted(rows: Iterable[tuple[Any, ...]], from_at: int) -> Iterator[tuple[Key, tuple[Version, ...]]]:
     """Yield of each environment the sheets that reach back to its last LOOK_BACK successes before the window."""
-    for key, own in groupby(rows, key=lambda row: Key(*row[1:4])):
+    for key, own in groupby(rows, key=lambda row: row[1:4]):
         found, before = [], 0
-        for number, _, _, _, month, successes in reversed(list(own)):
+        for number, _, _, _, month, successes, version in reversed(list(own)):
             if before < LOOK_BACK:
-                found.append(number)
+                found.append(Version(number, version))
                 before += (successes or 0) if (month + 1) * MONTH <= from_at else 0
-        yield key, found[::-1]
+        yield Key(*key), tuple(found[::-1])
 
 
 def _excluded(db: Database, scope: Scope) -> list[int]:
@@ -165,16 +180,20 @@ def _started(states: Sequence[str]) -> bool:
     return "in_progress" in states or not WAITING.intersection(states)
 
 
-def _lines(
-    wanted: Mapping[Key, Sequence[int]],
-    parts: Mapping[int, tuple[bytes, bytes]],
-    window: tuple[int, int],
-    excluded: Sequence[int],
-) -> list[Line]:
+def _joined(
+    wanted: Mapping[Key, Sequence[Version]], parts: Mapping[int, tuple[bytes, bytes]]
+) -> list[tuple[Key, Sheet]]:
     found = []
-    for key, ids in wanted.items():
-        own = [parts[number] for number in ids if number in parts]
-        history = unpack((rows for rows, _ in own), (leads for _, leads in own))
+    for key, own in wanted.items():
+        known = [parts[one.id] for one in own if one.id in parts]
+        found.append((key, unpack((rows for rows, _ in known), (leads for _, leads in known))))
+    return found
+
+
+def _lines(joined: Mapping[Key, tuple[Any, Any]], window: tuple[int, int], excluded: Sequence[int]) -> list[Line]:
+    found = []
+    for key, arrays in joined.items():
+        history = Sheet(*arrays)
         if excluded and key.source == "workflow":
             kept = ~np.isin(history.rows["workflow_id"], excluded)
             history = Sheet(history.rows[kept], history.leads[np.repeat(kept, history.rows["leads"])])

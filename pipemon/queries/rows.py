@@ -54,26 +54,32 @@ class Kept:
     It is asked in native threads, where a dictionary needs no lock: at the worst something is made twice.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
         self._known: dict[tuple[Any, ...], tuple[Any, int]] = {}
 
     def get(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
         """Return what is kept under this key; it is made where it is not."""
-        found = self._known.pop(key, None)
-        if found is None:
-            made = make()
-            found = (made, _size(made))
+        if (found := self.find(key)) is None:
+            self.keep(key, found := make())
+        return found
+
+    def find(self, key: tuple[Any, ...]) -> Any:
+        """Return what is kept under this key; None where nothing is."""
+        if (found := self._known.pop(key, None)) is None:
+            return None
         self._known[key] = found  # the last to go, now
         return found[0]
 
-    def trim(self, most: int) -> None:
-        """Keep no more than so many bytes; what was not asked for the longest goes first."""
+    def keep(self, key: tuple[Any, ...], made: Any) -> None:
+        """Keep it under this key; beyond so many bytes, what was not asked for the longest goes."""
+        self._known[key] = (made, _size(made))
         kept = list(self._known.items())
         size = sum(own for _, (_, own) in kept)
-        for key, (_, own) in kept:
-            if size <= most:
+        for oldest, (_, own) in kept:
+            if size <= self._most:
                 return
-            self._known.pop(key, None)
+            self._known.pop(oldest, None)
             size -= own
 
 
