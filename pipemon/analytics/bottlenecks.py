@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pipemon.analytics.critical_path import Span, critical_path
+from pipemon.analytics.critical_path import Timed, critical_path
 
 Sums = defaultdict[str, int]
 SKIPPED = ("skipped", "cancelled")
@@ -54,11 +54,11 @@ class Shares:
 class _Order:
     """A run's jobs in the order of their starts and of their ends."""
 
-    def __init__(self, spans: Sequence[Span]) -> None:
+    def __init__(self, spans: Sequence[Timed]) -> None:
         self._by_start = sorted(spans, key=lambda span: (span.started_at, span.completed_at))
         self._by_end = sorted(range(len(spans)), key=lambda place: self._by_start[place].completed_at)
 
-    def length(self, without: Span | None = None) -> int:
+    def length(self, without: Timed | None = None) -> int:
         """Return how long the run is, or would be if that job took no time at all.
 
         Each job waits for all that had ended before it began, and then as long as it did.
@@ -77,7 +77,7 @@ class _Order:
         return max(ends) - first
 
 
-def exclusive_seconds(spans: Sequence[Span], without: Span) -> int:
+def exclusive_seconds(spans: Sequence[Timed], without: Timed) -> int:
     """Return what the run would win if that job took no time at all.
 
     What it does not need is among what it waits for, so that no more is promised than would come true.
@@ -91,13 +91,12 @@ def shares(runs: Iterable[Sequence[JobRun]]) -> Shares:
     found = Shares()
     told: list[tuple[JobRun, bool]] = []
     for run in runs:
-        spans = [Span(job.name, job.started_at, job.completed_at) for job in run]
-        path, order = {id(span) for span in critical_path(spans)}, _Order(spans)
+        path, order = {id(job) for job in critical_path(run)}, _Order(run)
         whole = order.length()
         found.runs += 1
-        for job, span in zip(run, spans, strict=True):
-            is_critical = id(span) in path
-            _add(found, job, whole - order.length(span) if is_critical else None)
+        for job in run:
+            is_critical = id(job) in path
+            _add(found, job, whole - order.length(job) if is_critical else None)
             told.append((job, is_critical))
     for place in range(0, len(told), AT_ONCE):
         _add_steps(found, told[place : place + AT_ONCE])

@@ -239,11 +239,11 @@ def recovery(db: Source, window: Window) -> Recoveries:
     """Return the incidents of the window, and how soon the recovered ones recovered."""
     db = Look.at(db)
     groups, end = read_groups(db, window.scope), window.as_of.timestamp
-    still_open = incidents.list_in(db, window.scope, MOST_LISTED, only_open=True)
+    found, still_open = incidents.lists_in(db, window.scope, MOST_LISTED)
     return Recoveries(
         basis=basis(db, window, groups),
         counted=incidents.count_in(db, window.scope, window.starts_of("weekly")),
-        incidents=tuple(incidents.list_in(db, window.scope, MOST_LISTED)),
+        incidents=tuple(found),
         open_incidents=tuple(_still_open(one, end) for one in still_open),
         total_failures=tally(groups).failed,
         as_of=window.as_of,

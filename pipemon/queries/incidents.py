@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 import sqlalchemy as sa
@@ -13,12 +13,17 @@ from pipemon.analytics.trends import Point
 from pipemon.queries.columns import END, Source, over
 from pipemon.queries.rows import Rows
 from pipemon.queries.runs import AUTHOR, NAME
-from pipemon.queries.scope import Condition, Query, Scope, in_repositories, workflows_called, workflows_like
+from pipemon.queries.scope import Query, Scope
 from pipemon.store.schema import runs
 from pipemon.store.schema_rollups import incidents as table
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# When an incident opened, and the run that opened it.
+Opened: TypeAlias = tuple[int, int]
+# So many are read at a stretch.
+AT_ONCE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +62,51 @@ class Counted:
     weekly: tuple[Point, ...]
 
 
-def list_in(db: Source, scope: Scope, limit: int | None = None, *, only_open: bool = False) -> list[Incident]:
+def list_in(db: Source, scope: Scope, *, only_open: bool = False) -> list[Incident]:
     """Return the incidents that recovered in the scope's window, and those open at its end that began in it.
 
     Newest first. They are as they are known today; what recovered after the window's end is open in it.
     """
-    until = scope.created_to
+    every, still_open = _over(db, scope, _listed, *_span(scope), None)
+    wanted = still_open if only_open else every
+    known = _told(db, scope, wanted)
+    return [known[one] for one in wanted if one in known]
+
+
+def lists_in(db: Source, scope: Scope, most: int) -> tuple[list[Incident], list[Incident]]:
+    """Return the newest of them all, and the newest of those that are open."""
+    every, still_open = _over(db, scope, _listed, *_span(scope), most)
+    known = _told(db, scope, [*every, *still_open])
+    first, second = ([known[one] for one in wanted if one in known] for wanted in (every, still_open))
+    return first, second
+
+
+def _listed(rows: Rows, begin: int, end: int, most: int | None) -> tuple[list[Opened], list[Opened]]:
+    opened, at = rows["created_at"], rows["recovered_at"]
+    is_open = _is_open(opened, at, begin, end)
+    found = []
+    for chosen in (is_open | ((at >= begin) & (at < end)), is_open):
+        places = np.flatnonzero(chosen)[::-1][:most]
+        found.append(list(zip(opened[places].tolist(), rows["id"][places].tolist(), strict=True)))
+    return found[0], found[1]
+
+
+def _told(db: Source, scope: Scope, wanted: Sequence[Opened]) -> dict[Opened, Incident]:
+    """Return the incidents that opened at these moments, each with the run that opened it."""
+    end, ids = _span(scope)[1], sorted({run_id for _, run_id in wanted})
     columns = (table.c.run_id, runs.c.repository_id, runs.c.workflow_id, NAME, runs.c.branch, runs.c.sha, AUTHOR)
     more = (table.c.pull_request, table.c.opened_at, table.c.failures, table.c.last_green)
-    ends: list[sa.ColumnElement[int | None]] = [table.c.recovered_at, table.c.recovered_by]
-    if until is not None:
-        ends = [sa.case((table.c.recovered_at < until, column)) for column in ends]
-    # By the index of the order they are listed in: the sum keeps the other one out, after which all must be sorted.
-    chosen = _is_open(scope) if only_open else sa.or_(_has_recovered(scope, table.c.recovered_at + 0), _is_open(scope))
-    query: Query = (
-        sa.select(*columns, *more, *ends)
-        .join_from(table, runs, runs.c.id == table.c.run_id)
-        .where(chosen, *_where(scope))
-        .order_by(table.c.opened_at.desc(), table.c.run_id.desc())
-        .limit(limit)
+    query: Query = sa.select(*columns, *more, table.c.recovered_at, table.c.recovered_by).join_from(
+        table, runs, runs.c.id == table.c.run_id
     )
-    return [Incident(key, scope.repositories[repository], *rest) for key, repository, *rest in db.heavy(query)]
+    found: dict[Opened, Incident] = {}
+    for place in range(0, len(ids), AT_ONCE):
+        for key, repository, *rest, at, by in db.heavy(query.where(table.c.run_id.in_(ids[place : place + AT_ONCE]))):
+            ended = (at, by) if at is not None and at < end else (None, None)
+            if (name := scope.repositories.get(repository)) is not None:
+                one = Incident(key, name, *rest, *ended)
+                found[one.started_at, key] = one
+    return found
 
 
 def recovery_in(db: Source, scope: Scope) -> Recovery:
@@ -105,6 +134,12 @@ def _recovered(rows: Rows, begin: int, end: int) -> tuple[Array, Array]:
     return some["recovered_at"], np.maximum(some["recovered_at"] - some["created_at"], 0)
 
 
+def _is_open(opened: Array, recovered_at: Array, begin: int, end: int) -> Array:
+    """Return whether each began in the window and was open at its end: what recovered later was, too."""
+    found: Array = (opened >= begin) & (opened < end) & ((recovered_at < 0) | (recovered_at >= end))
+    return found
+
+
 def _recovery(rows: Rows, begin: int, end: int) -> Recovery:
     _, seconds = _recovered(rows, begin, end)
     mean = int(seconds.sum()) / len(seconds) if len(seconds) else None
@@ -113,8 +148,7 @@ def _recovery(rows: Rows, begin: int, end: int) -> Recovery:
 
 def _counted(rows: Rows, begin: int, end: int, starts: list[int]) -> Counted:
     opened, at = rows["created_at"], rows["recovered_at"]
-    # Open at the window's end: what recovered later was, too.
-    still_open = (opened >= begin) & (opened < end) & ((at < 0) | (at >= end))
+    still_open = _is_open(opened, at, begin, end)
     moments, seconds = _recovered(rows, begin, end)
     place = np.maximum(np.searchsorted(starts, moments, "right") - 1, 0)
     n, sums = count(place, len(starts)), total(place, len(starts), seconds)
@@ -123,31 +157,3 @@ def _counted(rows: Rows, begin: int, end: int, starts: list[int]) -> Counted:
         for each, start in enumerate(starts)
     )
     return Counted(_recovery(rows, begin, end), int(still_open.sum()), tuple(weekly))
-
-
-def _has_recovered(scope: Scope, at: sa.ColumnElement[int | None] = table.c.recovered_at) -> Condition:
-    found = at >= (scope.created_from or 0)
-    return found if scope.created_to is None else sa.and_(found, at < scope.created_to)
-
-
-def _is_open(scope: Scope) -> Condition:
-    """Whether it began in the window and had not recovered at its end."""
-    began = table.c.opened_at >= (scope.created_from or 0)
-    if scope.created_to is None:
-        return sa.and_(began, table.c.recovered_at.is_(None))
-    lasted = sa.or_(table.c.recovered_at.is_(None), table.c.recovered_at >= scope.created_to)
-    return sa.and_(began, table.c.opened_at < scope.created_to, lasted)
-
-
-def _where(scope: Scope) -> list[Condition]:
-    """Return the conditions of the scope, its window apart. An event is that of the run which opened an incident."""
-    found: list[Condition] = [in_repositories(table.c.repository_id, scope.repositories)]
-    if scope.exclude_workflows:
-        found.append(table.c.workflow_id.not_in(workflows_like(scope.exclude_workflows)))
-    if scope.workflow is not None:
-        found.append(table.c.workflow_id.in_(workflows_called(scope.workflow)))
-    if not scope.pull_requests:
-        found.append(sa.not_(table.c.pull_request))
-    return found + [
-        table.c[name] == value for name in ("branch", "event") if (value := getattr(scope, name)) is not None
-    ]
