@@ -54,33 +54,20 @@ def _between(low: float, high: float, rank: float) -> float:
     return low + (high - low) * (rank - int(rank))
 
 
-def percentiles(codes: Array, values: Array, fraction: float) -> dict[int, float]:
-    """Return the percentile of each code's values: whole numbers from 0 up, below 2^31."""
-    if not len(values):
-        return {}
-    places, present = dense(values)
-    size = int(codes.max()) + 1
-    if size * len(present) <= MOST_CELLS:
-        upto = np.cumsum(np.bincount(codes * len(present) + places, minlength=size * len(present)).reshape(size, -1), 1)
-        n = upto[:, -1]
-        ranks = fraction * np.maximum(n - 1, 0)
-        low = ranks.astype("i8")
-        ends = (low, np.minimum(low + 1, np.maximum(n - 1, 0)))
-        at = [present[np.minimum((upto <= end[:, None]).sum(axis=1), len(present) - 1)] for end in ends]
-        found = at[0] + (at[1] - at[0]) * (ranks - low)
-        return {code: float(found[code]) for code in np.flatnonzero(n).tolist()}
-    return _percentiles_by_sorting(codes, values, fraction)
-
-
-def _percentiles_by_sorting(codes: Array, values: Array, fraction: float) -> dict[int, float]:
-    ordered = np.sort(codes.astype("i8") << 32 | values)
-    of_code, value = ordered >> 32, ordered & 0xFFFFFFFF
-    begins = np.flatnonzero(np.diff(of_code, prepend=-1))
-    ranks = fraction * (np.diff(begins, append=len(ordered)) - 1)
-    low = begins + ranks.astype("i8")
-    high = np.minimum(low + 1, np.append(begins[1:], len(ordered))[: len(begins)] - 1)
-    found = value[low] + (value[high] - value[low]) * (ranks - ranks.astype("i8"))
-    return dict(zip(of_code[begins].tolist(), found.tolist(), strict=True))
+def percentiles(keys: Array, values: Array, counts: Array, fraction: float) -> dict[int, float]:
+    """Return the percentile of each key's values, each so often as it is counted: whole numbers from 0, below 2^31."""
+    order = np.argsort(keys.astype("i8") << 32 | values)
+    key, value, upto = keys[order], values[order], np.cumsum(counts[order])
+    begins = np.flatnonzero(np.diff(key, prepend=-1))
+    before = np.concatenate(([0], upto))[begins]
+    n = np.diff(before, append=upto[-1:])
+    ranks = fraction * (n - 1)
+    low = before + ranks.astype("i8")
+    high = np.minimum(low + 1, before + n - 1)
+    ends = (value[np.searchsorted(upto, each, "right")] for each in (low, high))
+    first, second = ends
+    found = first + (second - first) * (ranks - ranks.astype("i8"))
+    return dict(zip(key[begins].tolist(), found.tolist(), strict=True))
 
 
 def tallied(values: Array) -> tuple[Array, Array]:

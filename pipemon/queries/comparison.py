@@ -1,12 +1,13 @@
 """The workflows of a window side by side."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
-from pipemon.analytics.arrays import Array, percentiles
+from pipemon.analytics.arrays import Array, count, number, percentiles
 from pipemon.domain.runs import is_decisive, is_failed
 from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
@@ -63,20 +64,27 @@ WORKFLOW = ("repository_id", "workflow_id")
 
 def _by_workflow(rows: Rows) -> list[tuple[tuple[Any, ...], Tally, float | None, float | None]]:
     groups, counts = rows.grouped(WORKFLOW, _ended)
-    decisive = rows.where((rows["completed"] == 1) & rows.has("conclusion", is_decisive))
-    key, known = decisive.keyed(*WORKFLOW)
-    p95, queue = (
-        dict(zip(known, map(_of(key, decisive[name], fraction).get, range(len(known))), strict=True))
-        for name, fraction in (("duration_seconds", 0.95), ("queue_seconds", 0.5))
-    )
+    p95, queue = _percentiles(rows, "duration_seconds", 0.95), _percentiles(rows, "queue_seconds", 0.5)
     tallies = (Tally(*each) for each in zip(*(one.tolist() for one in counts), strict=True))
     return [(group, each, p95.get(group), queue.get(group)) for group, each in zip(groups, tallies, strict=True)]
 
 
-def _of(key: Array, seconds: Array, fraction: float) -> dict[int, float]:
-    """Return the percentile of each key's seconds that are known."""
-    is_known = seconds >= 0
-    return percentiles(key[is_known], seconds[is_known], fraction)
+def _percentiles(rows: Rows, column: str, fraction: float) -> dict[tuple[Any, ...], float]:
+    """Return the percentile of each workflow's decisive runs."""
+    found = [piece.kept(_tallied, column) for piece in rows.pieces]
+    repository, workflow, seconds, counts = (np.concatenate([one[place] for one in found]) for place in range(4))
+    key, codes = number([repository, workflow])
+    values = percentiles(key, seconds, counts, fraction)
+    words = (map(partial(rows.word, name), own.tolist()) for name, own in zip(WORKFLOW, codes, strict=True))
+    return {group: values[place] for place, group in enumerate(zip(*words, strict=True))}
+
+
+def _tallied(piece: Rows, column: str) -> tuple[Array, ...]:
+    """Return how often each workflow's decisive runs have each value: repository, workflow, value, count."""
+    known = piece.has("conclusion", is_decisive) & (piece["completed"] == 1) & (piece[column] >= 0)
+    some = piece.where(known)
+    key, codes = number([*(some[name] for name in WORKFLOW), some[column]])
+    return (*codes, count(key, len(codes[0])))
 
 
 def _ended(part: Rows) -> Measured:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from pipemon.analytics.sheets import Past, Sheet, pack, unpack
 from pipemon.domain.deployments import UNDOES
 from pipemon.queries.aside import aside
-from pipemon.queries.columns import Look
+from pipemon.queries.columns import Look, Source
 from pipemon.queries.scope import Query, Scope, in_repositories, workflows_like
 from pipemon.store.engine import Database
 from pipemon.store.schema import runs
@@ -45,12 +45,13 @@ class Key(NamedTuple):
     source: str
 
 
-def lines(look: Look, scope: Scope, from_at: int, to_at: int) -> list[Line]:
+def lines(db: Source, scope: Scope, from_at: int, to_at: int) -> list[Line]:
     """Return the environments of the scope's repositories, with what finished before `to_at`.
 
     Of what finished before `from_at`, only the newest is there: LOOK_BACK successes of each environment. What was
     joined of sheets that hold is kept.
     """
+    look = Look.at(db)
     wanted = dict(_wanted(look.heavy(_known(scope, to_at)), from_at))
     found = {key: look.kept.find((key, own)) for key, own in wanted.items()}
     missing = {key: own for key, own in wanted.items() if found[key] is None}

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import count
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
@@ -12,6 +14,8 @@ from pipemon.queries.pages import PARTS, Array, Arrays
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# After so many additions it is looked at how much is kept.
+ADDITIONS = 50
 # What is kept once for all rows of a run.
 OF_HEADS = frozenset([*list(PARTS["jobs"].columns)[: PARTS["jobs"].heads], "single"])
 
@@ -56,6 +60,7 @@ class Kept:
 
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
+        self._additions = count()
         self._known: dict[tuple[Any, ...], tuple[Any, int]] = {}
 
     def get(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
@@ -74,6 +79,8 @@ class Kept:
     def keep(self, key: tuple[Any, ...], made: Any) -> None:
         """Keep it under this key; beyond so many bytes, what was not asked for the longest goes."""
         self._known[key] = (made, _size(made))
+        if next(self._additions) % ADDITIONS:
+            return
         kept = list(self._known.items())
         size = sum(own for _, (_, own) in kept)
         for oldest, (_, own) in kept:
@@ -89,32 +96,46 @@ def _size(made: Any) -> int:
     return 100 + (sum(map(_size, made)) if isinstance(made, (tuple, list)) else 0)
 
 
+# Returns what is kept of some rows under this key, or keeps what the function makes.
+Keeps: TypeAlias = Callable[[tuple[Any, ...], Callable[[], Any]], Any]
+
+
 class Rows:
     """Some rows: `rows["branch"]` is an array; those of words hold codes, of which `words["branch"]` tells the words.
 
     Rows that belong to runs (`heads`) have their columns too, and `rows["head"]` is the place of their run. `parts` are
-    the rows by thirty days: what is counted part by part stays in the processor's cache, and may be `kept`.
+    the rows by thirty days: what is counted part by part stays in the processor's cache, and may be `kept`; `pieces`
+    are the parts, those in the middle of a long window together. Nothing is looked for before it is needed.
     """
 
     def __init__(
         self,
-        count: int,
+        count: int | Callable[[], int],
         words: Mapping[str, Words],
         read: Callable[[str], Array],
         heads: "Rows | None" = None,
         parts: Sequence["Rows"] = (),
-        kept: Callable[[tuple[Any, ...], Callable[[], Any]], Any] | None = None,
+        kept: "Keeps | None" = None,
     ) -> None:
-        self.count = count
+        self._count = count
         self.words = words
         self.heads = heads
         self.parts = parts or (self,)
+        self.pieces: Sequence[Rows] = self.parts
+        self.span = (0, 0)  # within which they were created, both ends included
         self._read = read
         self._kept = kept
         self._known: dict[str, Array] = {}
 
     def __len__(self) -> int:
         return self.count
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        if not isinstance(self._count, int):
+            self._count = self._count()
+        return self._count
 
     def __getitem__(self, name: str) -> Array:
         found = self._known.get(name)
@@ -131,7 +152,7 @@ class Rows:
         """
         if self._kept is None:
             return function(self, *args, **named)
-        found: T = self._kept((function, args), lambda: function(self, *args, **named))
+        found: T = self._kept((function, args, *named.items()), lambda: function(self, *args, **named))
         return found
 
     def adding(self, name: str, column: Array) -> "Rows":
@@ -213,17 +234,18 @@ def _sums(
     return codes, [np.bincount(key, weights=each, minlength=size) for each in measures]
 
 
-def joined(parts: Sequence[Rows], words: Mapping[str, Words]) -> Rows:
+def joined(parts: Sequence[Rows], words: Mapping[str, Words], kept: Keeps | None = None) -> Rows:
     """Return the rows of all parts together."""
     heads = [part.heads for part in parts if part.heads is not None]
-    before = np.cumsum([0, *(len(each) for each in heads)])
 
     def read(name: str) -> Array:
         if name == "head":
+            before = np.cumsum([0, *(len(each) for each in heads)])
             return np.concatenate([part[name] + at for part, at in zip(parts, before, strict=False)])
         return np.concatenate([part[name] for part in parts])
 
-    return Rows(sum(map(len, parts)), words, read, joined(heads, words) if heads else None, parts)
+    of_runs = joined(heads, words) if heads else None
+    return Rows(lambda: sum(map(len, parts)), words, read, of_runs, parts, kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +266,16 @@ class Filter:
         wanted = (self.repositories, self.workflows)
         codes = (None if of_code.all() else of_code.tobytes().rstrip(b"\0") for of_code in wanted)
         return (*codes, self.branch, self.event, self.pull_requests)
+
+    def has_all(self, block: Arrays) -> bool:
+        """Whether all of a block's runs are in the window."""
+        created = block["created_at"]
+        return len(created) > 0 and bool(self.begin <= created[0] and created[-1] < self.end)
+
+    def span(self, block: Arrays) -> tuple[int, int]:
+        """Return within which moments, both included, those of a block's runs lie that are in the window."""
+        created = block["created_at"]
+        return (max(self.begin, int(created[0])), min(self.end - 1, int(created[-1]))) if len(created) else (0, 0)
 
     def places(self, block: Arrays) -> slice | Array:
         """Return where the runs of a block are that are in the scope. They are sorted by `created_at`."""
@@ -267,30 +299,46 @@ class Filter:
 
 def chosen(part: str, blocks: Sequence[Block], wanted: Filter, words: Mapping[str, Words], kept: Kept) -> Rows:
     """Return the rows of the blocks that are in the scope. Pure: it runs in a native thread."""
-    of_blocks = [_of_block(part, block, wanted, words, kept) for block in blocks]
-    if of_blocks:
-        return joined(of_blocks, words)
-    nothing: Array = np.empty(0, "i8")
-    heads = Rows(0, words, lambda name: nothing) if PARTS[part].heads else None
-    return Rows(0, words, lambda name: nothing, heads)
+    if not blocks:
+        nothing: Array = np.empty(0, "i8")
+        heads = Rows(0, words, lambda name: nothing) if PARTS[part].heads else None
+        return Rows(0, words, lambda name: nothing, heads)
+    are_whole = [wanted.has_all(block.arrays) for block in blocks]
+
+    def keeps(first: int, last: int) -> Keeps | None:
+        key = (part, *(block.number for block in blocks[first:last]), *wanted.key)
+        return (lambda what, make: kept.get((*key, *what), make)) if all(are_whole[first:last]) else None
+
+    parts = [_of_block(part, block, wanted, words, keeps(at, at + 1)) for at, block in enumerate(blocks)]
+    for one, block in zip(parts, blocks, strict=True):
+        one.span = wanted.span(block.arrays)
+    rows = joined(parts, words)
+    # The last one is today's, and changes all the time.
+    if len(middle := [at for at, is_whole in enumerate(are_whole[:-1]) if is_whole]) > 1:
+        first, last = middle[0], middle[-1] + 1
+        rows.pieces = (*parts[:first], joined(parts[first:last], words, keeps(first, last)), *parts[last:])
+    return rows
 
 
-def _of_block(part: str, block: Block, wanted: Filter, words: Mapping[str, Words], kept: Kept) -> Rows:
-    arrays, places = block.arrays, wanted.places(block.arrays)
-    count = places.stop - places.start if isinstance(places, slice) else len(places)
-    created = arrays["created_at"]
-    is_whole = len(created) > 0 and wanted.begin <= created[0] and created[-1] < wanted.end
-    key = (part, block.number, *wanted.key)
-    keep = (lambda what, make: kept.get((*key, *what), make)) if is_whole else None
+def _of_block(part: str, block: Block, wanted: Filter, words: Mapping[str, Words], kept: Keeps | None) -> Rows:
+    arrays, places = block.arrays, cache(lambda: wanted.places(block.arrays))
+
+    def count() -> int:
+        found = places()
+        return found.stop - found.start if isinstance(found, slice) else len(found)
+
     if not PARTS[part].heads:
-        return Rows(count, words, lambda name: arrays[name][places], kept=keep)
-    runs_of = Rows(count, words, lambda name: arrays[name][places])
-    own, head = _of_heads(arrays["head"], places)
-    return Rows(len(head), words, lambda name: head if name == "head" else arrays[name][own], runs_of, kept=keep)
+        return Rows(count, words, lambda name: arrays[name][places()], kept=kept)
+    runs_of, own = Rows(count, words, lambda name: arrays[name][places()]), cache(lambda: _of_heads(arrays, places()))
+    return Rows(
+        lambda: len(own()[1]), words, lambda name: own()[1] if name == "head" else arrays[name][own()[0]],
+        runs_of, kept=kept,
+    )  # fmt: skip
 
 
-def _of_heads(head: Array, places: slice | Array) -> tuple[slice | Array, Array]:
+def _of_heads(block: Arrays, places: slice | Array) -> tuple[slice | Array, Array]:
     """Return where the rows are of the runs at these places, and to which of those each belongs."""
+    head = block["head"]
     if isinstance(places, slice):
         first, last = (int(at) for at in np.searchsorted(head, (places.start, places.stop)))
         return slice(first, last), head[first:last] - places.start

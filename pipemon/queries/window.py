@@ -145,10 +145,9 @@ def _periods(rows: Rows, starts: tuple[int, ...]) -> Periods:
     ends = rows.words["conclusion"].values
     sums = np.zeros((max(1, len(starts)), len(ends), 3), "i8")
     for part in rows.parts:
-        if not len(part):
-            continue
-        first = max(0, bisect_right(starts, int(part["created_at"][0])) - 1)
-        own = starts[first : bisect_right(starts, int(part["created_at"][-1]))]
+        begin, end = part.span
+        first = max(0, bisect_right(starts, begin) - 1)
+        own = starts[first : bisect_right(starts, end)]
         found = part.kept(_ended, own)
         sums[first : first + len(found), : found.shape[1]] += found
     whole = sums.sum(axis=0)
@@ -163,7 +162,7 @@ def _periods(rows: Rows, starts: tuple[int, ...]) -> Periods:
 def _ended(part: Rows, starts: tuple[int, ...]) -> Array:
     """Return by period and conclusion how many ended so, how many of those have a duration, and its sum."""
     done = part.where(part["completed"] == 1)
-    shape = (max(1, len(starts)), len(part.words["conclusion"].values))
+    shape = (max(1, len(starts)), int(done["conclusion"].max(initial=0)) + 1)
     period = places(done["created_at"], starts) if len(starts) > 1 else 0
     key, seconds, size = period * shape[1] + done["conclusion"], done["duration_seconds"], math.prod(shape)
     sums = (count(key, size), count(key, size, seconds >= 0), total(key, size, np.maximum(seconds, 0)))

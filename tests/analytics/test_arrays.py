@@ -33,8 +33,9 @@ def test_percentiles_of_each_code(pairs: list[tuple[int, int]], fraction: float)
         (np.array(column, "i8") for column in zip(*pairs, strict=True)) if pairs else (np.empty(0, "i8"),) * 2
     )
     expected = {code: stats.percentile(Counter(own).items(), fraction) for code, own in groups.items()}
-    assert arrays.percentiles(codes, values, fraction) == expected
-    assert arrays._percentiles_by_sorting(codes, values, fraction) == expected
+    assert arrays.percentiles(codes, values, np.ones(len(codes), "i8"), fraction) == expected
+    different, counts = np.unique(np.stack([codes, values]), axis=1, return_counts=True)
+    assert arrays.percentiles(*different, counts, fraction) == expected
 
 
 @given(st.lists(st.integers(0, 20), max_size=60), st.integers(1, 12))

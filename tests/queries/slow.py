@@ -276,7 +276,7 @@ class Slow:
             if all(getattr(other.run, name) == getattr(run, name) for name in same)
             and None not in (run.branch, run.event)
             and other.run.run_number > run.run_number
-            and other.run.created_at <= end
+            and run.created_at <= other.run.created_at <= end
             and not other.gone
         ]
         if run.conclusion == "cancelled" and newer:

@@ -6,16 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
 from pipemon.domain.runs import JobList
 from pipemon.ingest.apply import Batch, Sighting, apply
-from pipemon.queries import analytics, comparison, cost, flaky, pages, queue, tables
+from pipemon.queries import analytics, comparison, cost, flaky, pages, queue, tables, whole
 from pipemon.queries import failures as reasons
 from pipemon.queries.columns import _KEPT, Columns
 from pipemon.queries.pages import PARTS
-from pipemon.queries.rows import chosen
+from pipemon.queries.rows import ADDITIONS, Kept, chosen
 from pipemon.queries.sealer import Sealer, rebuild
 from pipemon.queries.window import Window
 from pipemon.store import days as store
@@ -38,7 +39,7 @@ ASKED: tuple[Callable[[Database, Window], Any], ...] = (
     analytics.overview,
     analytics.trends,
     analytics.recovery,
-    tables.failures,
+    whole.failures,
     tables.performance,
     comparison.comparison,
     flaky.flakiness,
@@ -230,6 +231,29 @@ def test_memory_has_a_cap(database: Database, monkeypatch: pytest.MonkeyPatch) -
     assert len(columns._blocks["runs"]) == 1
 
 
+def test_what_was_made_of_whole_days_is_kept_for_any_window(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far(database, 1)
+    asked = windows(database, random.Random(1))[:2]
+    told(database, asked)
+    made: list[int] = []
+    monkeypatch.setattr(Kept, "keep", lambda self, key, value: made.append(key[1]))
+    later = [replace(one, scope=replace(one.scope, created_to=(one.scope.created_to or 0) - 60)) for one in asked]
+    told(database, later)
+    assert made == []
+
+
+def test_what_is_kept_has_a_cap() -> None:
+    kept = Kept(100 * 8 * 10)
+    for number in range(2 * ADDITIONS + 1):
+        kept.keep((number,), np.zeros(100))
+        kept.find((0,))
+    assert kept.find((0,)) is not None  # it was asked for all the time
+    assert kept.find((ADDITIONS,)) is None
+    assert sum(kept.find((number,)) is not None for number in range(2 * ADDITIONS + 1)) == 10
+
+
 def test_a_page_is_what_it_was_when_it_is_read_back(database: Database) -> None:
     far(database, 2)
     with database.read() as conn:
@@ -270,7 +294,7 @@ def all_rows(db: Database, columns: Columns) -> dict[str, list[tuple[Any, ...]]]
     scope, found = everything(db, created_from=T0 - 20 * DAY, created_to=T0 + DAY), {}
     for part in PARTS:
         blocks = columns.blocks(db, part, T0 - 20 * DAY, T0 + DAY)
-        rows = chosen(part, blocks, columns.filter(db, scope), columns.words)
+        rows = chosen(part, blocks, columns.filter(db, scope), columns.words, columns.kept)
         names = [*PARTS[part].columns, *(("single",) if PARTS[part].heads else ())]
         values = [[rows.word(name, code) for code in rows[name].tolist()] for name in names]
         found[part] = list(zip(*values, strict=True))

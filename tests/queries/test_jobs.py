@@ -200,7 +200,7 @@ def what_for(run: Row, job: Row, world: World, done: list[Row]) -> str:
         if all(other[name] == run[name] for name in ("workflow_id", "event", "head_repository"))
         and other["branch"] == run["branch"] is not None
         and other["run_number"] > run["run_number"]
-        and other["created_at"] <= end
+        and run["created_at"] <= other["created_at"] <= end
         and other["deleted_at"] is None
     ]
     if run["conclusion"] == "cancelled" and newer:
