@@ -10,6 +10,7 @@ from gevent import monkey
 monkey.patch_all()
 
 # ruff: noqa: E402
+import gc
 import json
 import logging
 import random
@@ -87,6 +88,7 @@ def main(url: str) -> None:
     db = Database(url)
     with db.read() as conn:
         watched = freshness.read(conn).names()
+    gc.freeze()  # as wsgi.py does
     for line in sys.stdin:
         question = json.loads(line)
         if "change" in question:

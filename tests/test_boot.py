@@ -86,6 +86,15 @@ def test_start_closed_in_all_16_settings(start: Start, tmp_path: Path, sqlite_te
     app.extensions["pipemon"].db.close()
 
 
+def test_the_collector_leaves_alone_what_is_there_from_the_start(tmp_path: Path, sqlite_template: Path) -> None:
+    shutil.copy(sqlite_template, tmp_path / "pipemon.sqlite3")
+    script = "import gc, wsgi; gc.collect(); print(gc.get_freeze_count(), len(gc.get_objects()))"
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATA_DIR": str(tmp_path), **WATCHING}
+    told = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, check=True)
+    frozen, others = map(int, told.stdout.split())
+    assert frozen > 100_000 > 10_000 > others
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

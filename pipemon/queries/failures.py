@@ -227,7 +227,7 @@ def _of_part(part: Rows, only_over: bool) -> tuple[Array, Array]:
 
 def _met_in(rows: Rows, column: str, codes: Sequence[int]) -> list[list[Any]]:
     """Return the words of the column that each of these signatures was met with."""
-    pairs = [part.kept(_pairs, column) for part in rows.parts]
+    pairs = [piece.kept(_pairs, column) for piece in rows.pieces]
     signature, word = (np.concatenate([one[place] for one in pairs] or [NOTHING]) for place in (0, 1))
     order = np.argsort(signature)
     signature, word = signature[order], word[order]

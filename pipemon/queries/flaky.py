@@ -20,8 +20,7 @@ from pipemon.store.schema import runs, workflows
 MOST_JOBS = 100
 MOST_COMMITS = 5
 KEYS = ("repository_id", "workflow_id", "name")
-# Into so many buckets runs of a commit are thrown, to find those that may be there twice: an odd number mixes them.
-BUCKETS = 1 << 22
+# An odd number, which mixes.
 MIX = np.int64(0x9E3779B97F4A7C15 - (1 << 64))
 
 
@@ -159,9 +158,9 @@ def _again(rows: Rows) -> Array:
     """Return for each run whether its jobs have run on its commit more than once."""
     runs_of = rows.heads or rows
     mixed = runs_of["sha"] ^ runs_of["workflow_id"] * MIX
-    # Most are alone in their bucket: only the others are put in order.
-    bucket = mixed & (BUCKETS - 1)
-    found: Array = np.bincount(bucket, minlength=BUCKETS)[bucket] > 1
+    # With four buckets a run most are alone in theirs: only the others are put in order.
+    bucket = mixed & ((4 << len(mixed).bit_length()) - 1)
+    found: Array = np.bincount(bucket)[bucket] > 1
     some = mixed[found]
     ordered = np.sort(some)
     found[found] = np.isin(some, ordered[1:][ordered[1:] == ordered[:-1]])
