@@ -32,7 +32,10 @@ _WITHOUT_ITS_FAULT: Condition = sa.and_(
     jobs.c.conclusion == "failure", sa.not_(_NO_STEPS_KNOWN), sa.or_(sa.not_(_A_STEP_FAILED), _SET_UP_FAILED)
 )
 # What its log says: the disk is full, a limit is reached, the machine was taken away.
-_BY_ITS_LOG: Condition = sa.exists().where(failures.c.job_id == jobs.c.id, failures.c.platform)
+# A scalar, looked up for each job that failed: of an EXISTS PostgreSQL would rather read all failures there are.
+_BY_ITS_LOG: Condition = (
+    sa.select(sa.func.max(sa.case((failures.c.platform, 1), else_=0))).where(failures.c.job_id == jobs.c.id)
+).scalar_subquery() == 1
 
 
 def outcome() -> sa.ColumnElement[int]:
@@ -68,13 +71,14 @@ def purpose() -> sa.ColumnElement[int]:
     newer, again = runs.alias("newer"), jobs.alias("again")
     superseded = sa.exists().where(
         newer.c.workflow_id == runs.c.workflow_id,
-        newer.c.branch == runs.c.branch,
+        # A higher number is no earlier run. By the time alone, and so the sum of texts: else all of a branch's past, or
+        # all that came later, would be looked through.
+        newer.c.branch.concat("") == runs.c.branch,
+        newer.c.created_at >= runs.c.created_at,
+        newer.c.created_at <= sa.func.coalesce(runs.c.completed_at, runs.c.updated_at),
         newer.c.event == runs.c.event,
         sa.func.coalesce(newer.c.head_repository, "") == sa.func.coalesce(runs.c.head_repository, ""),
         newer.c.run_number > runs.c.run_number,
-        # A higher number is no earlier run: without this bound all of a branch's past would be looked through.
-        newer.c.created_at >= runs.c.created_at,
-        newer.c.created_at <= sa.func.coalesce(runs.c.completed_at, runs.c.updated_at),
         newer.c.deleted_at.is_(None),
     )
     ran_again = sa.exists().where(
