@@ -8,7 +8,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.world import DAY_SECONDS, DAYS, NOW, topic_near
-from pipemon.queries import analytics, cost, delivery, failures, flaky, overview, queue, regressions, whole
+from pipemon.queries import (
+    analytics,
+    cost,
+    delivery,
+    flaky,
+    overview,
+    queue,
+    recoveries,
+    regressions,
+    signatures,
+    whole,
+)
 from pipemon.queries.delivery import Delivers
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.scope import Scope
@@ -128,11 +139,11 @@ def _queue(one: Any) -> Told:
 ANSWERS: dict[str, Answer] = {
     "overview": Answer(lambda db, asked: overview.overview(db, asked, DELIVERS), _overview),
     "trends": Answer(analytics.trends, lambda one: {"n": one.basis.n, "timed": sum(p.n for p in one.duration)}),
-    "mttr, incidents": Answer(analytics.recovery, _recoveries),
+    "mttr, incidents": Answer(recoveries.recovery, _recoveries),
     "performance": Answer(whole.performance, _performance),
     "failures": Answer(whole.failures, _failures),
     "signatures": Answer(
-        failures.signatures,
+        signatures.signatures,
         lambda one: {"n": one.total_failures, "first": one.groups[0].failures if one.groups else None,
                      "builds": one.groups[0].builds if one.groups else None},
     ),

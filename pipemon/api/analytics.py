@@ -19,8 +19,8 @@ from pipemon.api.schemas.failures import Signatures
 from pipemon.api.schemas.window import to_window
 from pipemon.api.services import services
 from pipemon.domain.times import format_time
-from pipemon.queries import analytics, regressions, whole
-from pipemon.queries import failures as reasons
+from pipemon.queries import analytics, recoveries, regressions, whole
+from pipemon.queries import signatures as reasons
 
 bp = Blueprint("analytics", __name__, url_prefix="/api/v1/analytics", description="Numbers that can be explained")
 
@@ -63,9 +63,9 @@ def trends(wanted: dict[str, Any]) -> analytics.Trends | Response:
 @bp.takes(arguments.ZonedTableArguments)
 @bp.returns(tables.Recovery)
 @bp.also(200, **AS_CSV)
-def mttr(wanted: dict[str, Any]) -> analytics.Recoveries | Response:
+def mttr(wanted: dict[str, Any]) -> recoveries.Recoveries | Response:
     """Show how soon red branches recovered, and which are red."""
-    found = analytics.recovery(services().db, to_window(wanted))
+    found = recoveries.recovery(services().db, to_window(wanted))
     return as_asked(wanted, found, tables.Recovery, "failure_incidents", "mttr")
 
 
@@ -74,9 +74,9 @@ def mttr(wanted: dict[str, Any]) -> analytics.Recoveries | Response:
 @bp.takes(arguments.TableArguments)
 @bp.returns(tables.IncidentList)
 @bp.also(200, **AS_CSV)
-def incidents(wanted: dict[str, Any]) -> analytics.Recoveries | Response:
+def incidents(wanted: dict[str, Any]) -> recoveries.Recoveries | Response:
     """List the red streaks that recovered in the window, and those that began in it and are open."""
-    found = analytics.recovery(services().db, to_window(wanted))
+    found = recoveries.recovery(services().db, to_window(wanted))
     return as_asked(wanted, found, tables.IncidentList, "incidents", "incidents")
 
 

@@ -104,8 +104,9 @@ def apply(conn: Connection, batch: Batch, recorded_at: float) -> Applied:
     place = events.position(conn).last_id
     news = [*_run_news(known, batch, now, place), *_job_news(known, batch.live_since)]
     news += _set_marks(conn, known, batch, now)
-    applied = _write(conn, known, batch, now)
-    worked = {job.run_id for job in known.changed_jobs()}
+    jobs = known.changed_jobs()
+    applied = _write(conn, known, jobs, batch, now)
+    worked = {job.run_id for job in jobs}
     was, after = (known.runs_before, known.attempts_before), (known.runs, dict(known.all_attempts()))
     rolled.follow(conn, batch.repository_id, was, after, {*known.marks, *batch.gone}, worked)
     news += _pipeline_news(conn, news, batch.repository_id, now)
@@ -221,13 +222,12 @@ def _set_marks(conn: Connection, known: _Known, batch: Batch, now: int) -> list[
     return news + [diff.deleted_event(known.runs[run_id], now) for run_id in gone]
 
 
-def _write(conn: Connection, known: _Known, batch: Batch, now: int) -> Applied:
+def _write(conn: Connection, known: _Known, jobs: list[Job], batch: Batch, now: int) -> Applied:
     """Write the rows that differ from what was stored."""
     attempts = {key: attempt for key, attempt in known.all_attempts() if known.attempts_before.get(key) != attempt}
     touched = {run_id for run_id, _ in attempts} | {
         run_id for run_id, run in known.runs.items() if known.runs_before.get(run_id) != run
     }
-    jobs = known.changed_jobs()
     changed = {}
     for run_id in touched & known.runs.keys():
         run = known.runs[run_id]

@@ -1,9 +1,6 @@
 """The two answers that are about all of a window: its overview and its trends."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from operator import attrgetter
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,12 +10,10 @@ from pipemon.analytics.trends import Group, Point
 from pipemon.queries import incidents
 from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
-from pipemon.queries.incidents import Incident
 from pipemon.queries.rows import Rows
 from pipemon.queries.scope import Scope
 from pipemon.queries.window import (
     Basis,
-    Exclusion,
     Tally,
     Window,
     basis,
@@ -28,8 +23,6 @@ from pipemon.queries.window import (
     read_periods,
     tally,
 )
-
-MOST_LISTED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,48 +94,6 @@ class Trends:
     duration: tuple[Point, ...]
     granularity: str
     as_of: AsOf
-
-
-@dataclass(frozen=True, slots=True)
-class OpenIncident(Incident):
-    """An incident that is not over, and how long it has lasted."""
-
-    age_seconds: int
-
-
-SAME: Callable[[Incident], tuple[Any, ...]] = attrgetter(*(part.name for part in fields(Incident)))
-
-
-@dataclass(frozen=True, slots=True)
-class Recoveries:
-    """What `/analytics/mttr` and `/analytics/incidents` tell. Times to recovery in seconds."""
-
-    basis: Basis
-    counted: incidents.Counted
-    incidents: tuple[Incident, ...]
-    open_incidents: tuple[OpenIncident, ...]
-    total_failures: int
-    as_of: AsOf
-
-    @property
-    def recovery(self) -> Recovery:
-        """How long the recovered ones lasted."""
-        return self.counted.recovery
-
-    @property
-    def left_out(self) -> tuple[Exclusion, ...]:
-        """The incidents that are in no mean: those that are open."""
-        return (Exclusion("open", self.counted.still_open),) if self.counted.still_open else ()
-
-    @property
-    def weekly(self) -> tuple[Point, ...]:
-        """The mean minutes to recovery, by week."""
-        return self.counted.weekly
-
-    @property
-    def total_incidents(self) -> int:
-        """How many incidents there are, recovered and open."""
-        return self.counted.recovery.n + self.counted.still_open
 
 
 def compare(now: Numbers, before: Numbers) -> Changes:
@@ -233,22 +184,3 @@ def _most_frequent(rows: Rows, column: str) -> str | None:
     n = ends_by_word(rows, column)[0]
     best = int(n.max(initial=0))
     return min(rows.word(column, code) for code in np.flatnonzero(n == best).tolist()) if best else None
-
-
-def recovery(db: Source, window: Window) -> Recoveries:
-    """Return the incidents of the window, and how soon the recovered ones recovered."""
-    db = Look.at(db)
-    groups, end = read_groups(db, window.scope), window.as_of.timestamp
-    found, still_open = incidents.lists_in(db, window.scope, MOST_LISTED)
-    return Recoveries(
-        basis=basis(db, window, groups),
-        counted=incidents.count_in(db, window.scope, window.starts_of("weekly")),
-        incidents=tuple(found),
-        open_incidents=tuple(_still_open(one, end) for one in still_open),
-        total_failures=tally(groups).failed,
-        as_of=window.as_of,
-    )
-
-
-def _still_open(one: Incident, end: int) -> OpenIncident:
-    return OpenIncident(*(*SAME(one), end - one.started_at))

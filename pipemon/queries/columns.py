@@ -15,8 +15,10 @@ import numpy as np
 import sqlalchemy as sa
 
 from pipemon.queries.aside import aside
+from pipemon.queries.chosen import Block, Filter, chosen
+from pipemon.queries.kept import Kept
 from pipemon.queries.pages import FORMAT, PARTS, WORDS, Arrays, Page, from_bytes, make
-from pipemon.queries.rows import Block, Filter, Kept, Rows, Words, chosen
+from pipemon.queries.rows import Rows, Words
 from pipemon.queries.scope import Scope, workflows_called, workflows_like
 from pipemon.store import days as store
 from pipemon.store.days import DAY, Mark

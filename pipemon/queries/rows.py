@@ -1,21 +1,17 @@
 """Rows in columns, of a scope: what analytics counts is an array, and what it is filtered by are codes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from itertools import count
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
 from pipemon.analytics.arrays import number, total
-from pipemon.queries.pages import PARTS, Array, Arrays
+from pipemon.queries.kept import Keeps
+from pipemon.queries.pages import PARTS, Array
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# After so many additions it is looked at how much is kept.
-ADDITIONS = 50
 # What is kept once for all rows of a run.
 OF_HEADS = frozenset([*list(PARTS["jobs"].columns)[: PARTS["jobs"].heads], "single"])
 
@@ -42,62 +38,6 @@ class Words:
     def which(self, is_wanted: Callable[[Any], bool]) -> Array:
         """Return for each code whether its word is wanted."""
         return np.array([is_wanted(value) for value in self.values], bool)
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Thirty days of one part as they were at one time: another number, another state."""
-
-    number: int
-    arrays: Arrays
-
-
-class Kept:
-    """What was made of whole blocks, filter by filter: a block is replaced when any of its days changes.
-
-    It is asked in native threads, where a dictionary needs no lock: at the worst something is made twice.
-    """
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most = most_bytes
-        self._additions = count()
-        self._known: dict[tuple[Any, ...], tuple[Any, int]] = {}
-
-    def get(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
-        """Return what is kept under this key; it is made where it is not."""
-        if (found := self.find(key)) is None:
-            self.keep(key, found := make())
-        return found
-
-    def find(self, key: tuple[Any, ...]) -> Any:
-        """Return what is kept under this key; None where nothing is."""
-        if (found := self._known.pop(key, None)) is None:
-            return None
-        self._known[key] = found  # the last to go, now
-        return found[0]
-
-    def keep(self, key: tuple[Any, ...], made: Any) -> None:
-        """Keep it under this key; beyond so many bytes, what was not asked for the longest goes."""
-        self._known[key] = (made, _size(made))
-        if next(self._additions) % ADDITIONS:
-            return
-        kept = list(self._known.items())
-        size = sum(own for _, (_, own) in kept)
-        for oldest, (_, own) in kept:
-            if size <= self._most:
-                return
-            self._known.pop(oldest, None)
-            size -= own
-
-
-def _size(made: Any) -> int:
-    if isinstance(made, np.ndarray):
-        return made.nbytes
-    return 100 + (sum(map(_size, made)) if isinstance(made, (tuple, list)) else 0)
-
-
-# Returns what is kept of some rows under this key, or keeps what the function makes.
-Keeps: TypeAlias = Callable[[tuple[Any, ...], Callable[[], Any]], Any]
 
 
 class Rows:
@@ -246,103 +186,3 @@ def joined(parts: Sequence[Rows], words: Mapping[str, Words], kept: Keeps | None
 
     of_runs = joined(heads, words) if heads else None
     return Rows(lambda: sum(map(len, parts)), words, read, of_runs, parts, kept)
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """A scope in codes; None filters nothing. `repositories` and `workflows` tell by code what is in it."""
-
-    begin: int
-    end: int
-    repositories: Array
-    workflows: Array
-    branch: int | None
-    event: int | None
-    pull_requests: bool
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """What it is but for its window. A word that comes later makes another one only where it is wanted."""
-        wanted = (self.repositories, self.workflows)
-        codes = (None if of_code.all() else of_code.tobytes().rstrip(b"\0") for of_code in wanted)
-        return (*codes, self.branch, self.event, self.pull_requests)
-
-    def has_all(self, block: Arrays) -> bool:
-        """Whether all of a block's runs are in the window."""
-        created = block["created_at"]
-        return len(created) > 0 and bool(self.begin <= created[0] and created[-1] < self.end)
-
-    def span(self, block: Arrays) -> tuple[int, int]:
-        """Return within which moments, both included, those of a block's runs lie that are in the window."""
-        created = block["created_at"]
-        return (max(self.begin, int(created[0])), min(self.end - 1, int(created[-1]))) if len(created) else (0, 0)
-
-    def places(self, block: Arrays) -> slice | Array:
-        """Return where the runs of a block are that are in the scope. They are sorted by `created_at`."""
-        first, last = np.searchsorted(block["created_at"], (self.begin, self.end))
-        span = slice(int(first), int(last))
-        wanted: list[Array] = [
-            of_code[block[name][span]]
-            for name, of_code in (("repository_id", self.repositories), ("workflow_id", self.workflows))
-            if not of_code.all()
-        ]
-        wanted += [
-            block[name][span] == code
-            for name, code in (("branch", self.branch), ("event", self.event))
-            if code is not None
-        ]
-        if not self.pull_requests:
-            wanted.append(block["pull_request"][span] == 0)
-        found = np.flatnonzero(np.logical_and.reduce(wanted)) if wanted else None
-        return span if found is None or len(found) == span.stop - span.start else found + span.start
-
-
-def chosen(part: str, blocks: Sequence[Block], wanted: Filter, words: Mapping[str, Words], kept: Kept) -> Rows:
-    """Return the rows of the blocks that are in the scope. Pure: it runs in a native thread."""
-    if not blocks:
-        nothing: Array = np.empty(0, "i8")
-        heads = Rows(0, words, lambda name: nothing) if PARTS[part].heads else None
-        return Rows(0, words, lambda name: nothing, heads)
-    are_whole = [wanted.has_all(block.arrays) for block in blocks]
-
-    def keeps(first: int, last: int) -> Keeps | None:
-        key = (part, *(block.number for block in blocks[first:last]), *wanted.key)
-        return (lambda what, make: kept.get((*key, *what), make)) if all(are_whole[first:last]) else None
-
-    parts = [_of_block(part, block, wanted, words, keeps(at, at + 1)) for at, block in enumerate(blocks)]
-    for one, block in zip(parts, blocks, strict=True):
-        one.span = wanted.span(block.arrays)
-    rows = joined(parts, words)
-    # The last one is today's, and changes all the time.
-    if len(middle := [at for at, is_whole in enumerate(are_whole[:-1]) if is_whole]) > 1:
-        first, last = middle[0], middle[-1] + 1
-        rows.pieces = (*parts[:first], joined(parts[first:last], words, keeps(first, last)), *parts[last:])
-    return rows
-
-
-def _of_block(part: str, block: Block, wanted: Filter, words: Mapping[str, Words], kept: Keeps | None) -> Rows:
-    arrays, places = block.arrays, cache(lambda: wanted.places(block.arrays))
-
-    def count() -> int:
-        found = places()
-        return found.stop - found.start if isinstance(found, slice) else len(found)
-
-    if not PARTS[part].heads:
-        return Rows(count, words, lambda name: arrays[name][places()], kept=kept)
-    runs_of, own = Rows(count, words, lambda name: arrays[name][places()]), cache(lambda: _of_heads(arrays, places()))
-    return Rows(
-        lambda: len(own()[1]), words, lambda name: own()[1] if name == "head" else arrays[name][own()[0]],
-        runs_of, kept=kept,
-    )  # fmt: skip
-
-
-def _of_heads(block: Arrays, places: slice | Array) -> tuple[slice | Array, Array]:
-    """Return where the rows are of the runs at these places, and to which of those each belongs."""
-    head = block["head"]
-    if isinstance(places, slice):
-        first, last = (int(at) for at in np.searchsorted(head, (places.start, places.stop)))
-        return slice(first, last), head[first:last] - places.start
-    is_wanted = np.zeros(int(head[-1]) + 1 if len(head) else 0, bool)
-    is_wanted[places] = True
-    rows = np.flatnonzero(is_wanted[head])
-    return rows, (np.cumsum(is_wanted) - 1)[head[rows]]

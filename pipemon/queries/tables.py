@@ -10,7 +10,7 @@ from pipemon.analytics.arrays import NOTHING, Array, largest, summary, tallied
 from pipemon.analytics.stats import Summary, rate
 from pipemon.analytics.trends import Point
 from pipemon.domain.runs import is_decisive, is_failed
-from pipemon.queries import failures as reasons
+from pipemon.queries import signatures as reasons
 from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.rows import Measured, Rows

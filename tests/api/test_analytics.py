@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipemon.queries import analytics
+from pipemon.queries import recoveries
 from pipemon.store.schema import coverage
 from tests.api.analytics_shapes import ANALYTICS
 from tests.api.conftest import Api
@@ -104,7 +104,7 @@ def test_mttr(told: Api) -> None:
 
 
 def test_only_so_many_incidents_are_listed_and_all_are_counted(told: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(analytics, "MOST_LISTED", 1)
+    monkeypatch.setattr(recoveries, "MOST_LISTED", 1)
     found = told.get(f"{BASE}/mttr")
     assert (len(found["failure_incidents"]), len(found["open_incidents"]), found["total_incidents"]) == (1, 1, 3)
     assert found["overall_mttr_minutes"] == 60.0

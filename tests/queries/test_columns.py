@@ -12,11 +12,12 @@ import sqlalchemy as sa
 
 from pipemon.domain.runs import JobList
 from pipemon.ingest.apply import Batch, Sighting, apply
-from pipemon.queries import analytics, comparison, cost, flaky, pages, queue, tables, whole
-from pipemon.queries import failures as reasons
+from pipemon.queries import analytics, comparison, cost, flaky, pages, queue, recoveries, tables, whole
+from pipemon.queries import signatures as reasons
+from pipemon.queries.chosen import chosen
 from pipemon.queries.columns import _KEPT, Columns
+from pipemon.queries.kept import ADDITIONS, Kept
 from pipemon.queries.pages import PARTS
-from pipemon.queries.rows import ADDITIONS, Kept, chosen
 from pipemon.queries.sealer import Sealer, rebuild
 from pipemon.queries.window import Window
 from pipemon.store import days as store
@@ -38,7 +39,7 @@ EXCLUDED = ("exclu*",)
 ASKED: tuple[Callable[[Database, Window], Any], ...] = (
     analytics.overview,
     analytics.trends,
-    analytics.recovery,
+    recoveries.recovery,
     whole.failures,
     tables.performance,
     comparison.comparison,

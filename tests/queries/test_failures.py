@@ -7,7 +7,7 @@ from typing import Any
 
 from pipemon.domain.deployments import Deploying
 from pipemon.domain.signatures import Signature
-from pipemon.queries import failures
+from pipemon.queries import failures, signatures
 from pipemon.queries.window import Window
 from pipemon.store import failures as stored
 from pipemon.store import stand_ins
@@ -36,7 +36,7 @@ def test_groups_agree_with_counting_one_by_one(database: Database) -> None:
             a_failure(database, run, job, signature=word, title=word)
             told.append((run, word))
     scope = everything(database, created_from=NOW.timestamp - 2 * DAY, created_to=NOW.timestamp)
-    found = failures.signatures(database, Window(scope, 2, NOW))
+    found = signatures.signatures(database, Window(scope, 2, NOW))
     wanted = [(run, word) for run, word in told if NOW.timestamp - 2 * DAY <= run["created_at"] < NOW.timestamp]
     counted = Counter(word for _, word in wanted if word)
     assert {one.signature: one.failures for one in found.groups} == counted

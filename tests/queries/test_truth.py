@@ -13,7 +13,7 @@ import pytest
 
 from pipemon.analytics.prices import price_of
 from pipemon.analytics.stats import wilson
-from pipemon.queries import analytics, comparison, cost, failures, flaky, freshness, queue, tables
+from pipemon.queries import analytics, comparison, cost, flaky, freshness, queue, recoveries, signatures, tables
 from pipemon.queries import runs as lists
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.scope import Scope
@@ -118,7 +118,7 @@ def numbers(found: analytics.Numbers, true: Slow, days: int) -> None:
 
 
 def check_recovery(db: Database, history: History, window: Window, ask: Ask) -> None:
-    found, true = analytics.recovery(db, window), Slow(history, ask)
+    found, true = recoveries.recovery(db, window), Slow(history, ask)
     all_of_them = true.incidents()
     assert [key(one) for one in found.incidents] == all_of_them
     still_open = [one for one in all_of_them if one[4] is None]
@@ -286,7 +286,7 @@ def check_cost(db: Database, history: History, window: Window, ask: Ask) -> None
 
 
 def check_signatures(db: Database, history: History, window: Window, ask: Ask) -> None:
-    found, true = failures.signatures(db, window), Slow(history, ask)
+    found, true = signatures.signatures(db, window), Slow(history, ask)
     logs = END - 7 * DAY  # of older failures no logs are asked for
     reasons: Counter[str] = Counter()
     groups: dict[str, list[tuple[Life, int]]] = defaultdict(list)
@@ -458,7 +458,7 @@ def test_an_incident_is_of_the_window_in_which_it_recovered(database: Database, 
     history = told_alone(database, red, green)
     window, ask = question(database, 1)
     check_recovery(database, history, window, ask)
-    found = analytics.recovery(database, window)
+    found = recoveries.recovery(database, window)
     is_open = moment == 0  # it began in the window, and recovered where the next one begins
     assert (found.recovery.n, len(found.open_incidents)) == (int(is_inside), int(is_open))
 

@@ -168,6 +168,15 @@ def test_a_heavy_select_sees_each_commit_and_keeps_no_snapshot(database: Databas
         database.transact(lambda conn, n=number: watch(conn, f"r{n}"))  # type: ignore[misc]
 
 
+@only_postgresql
+def test_between_many_rows_others_have_their_turn(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[float] = []
+    monkeypatch.setattr(engine.gevent, "sleep", turns.append)
+    many = sa.select(sa.func.generate_series(1, 10 * engine.ROWS_A_TURN))
+    assert database.heavy(many) == [(number,) for number in range(1, 10 * engine.ROWS_A_TURN + 1)]
+    assert turns == [0] * 10
+
+
 def test_a_heavy_select_that_fails_says_so_in_our_words_alone(
     database: Database, capfd: pytest.CaptureFixture[str]
 ) -> None:
