@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 
 from pipemon.analytics.prices import price_of
+from pipemon.queries.aside import aside
 from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.rows import Measured, Rows
@@ -109,38 +110,55 @@ class Cost:
 def cost(db: Source, window: Window, prices: Mapping[str, float]) -> Cost:
     """Return the estimate for the jobs of the window's runs, every attempt's."""
     db = Look.at(db)
-    whole: Sums = {}
-    by_workflow: dict[tuple[int, int], Sums] = {}
-    by_label: dict[tuple[str, ...], Sums] = {}
-    known: dict[str, tuple[tuple[str, ...], float | None]] = {}
-    for repository_id, workflow_id, text, place, n, minutes in over(db, "jobs", window.scope, _by_labels):
-        if (found := known.get(text)) is None:
-            labels = tuple(sorted(json.loads(text)))
-            found = known[text] = labels, price_of(labels, prices)
-        labels, price = found
-        sums = (whole, by_workflow.setdefault((repository_id, workflow_id), {}), by_label.setdefault(labels, {}))
-        for own in sums:
-            _spend(own.setdefault(PURPOSES[place], [0, 0, 0, 0, 0.0]), n, minutes, price)
+    sums = over(db, "jobs", window.scope, _spent, prices)
     names = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
-    rows = [
-        WorkflowBill(
-            window.scope.repositories[repository_id], key, names.get(key, str(key)), _bill(own),
-            replace(window.scope, workflow=str(key)),
-        )
-        for (repository_id, key), own in by_workflow.items()
-    ]  # fmt: skip
-    rows.sort(key=lambda row: (*_dearest(row.bill), row.workflow, row.workflow_id))
-    told = [LabelBill(labels, price_of(labels, prices), _bill(own)) for labels, own in by_label.items()]
-    told.sort(key=lambda row: (*_dearest(row.bill), row.labels))
-    bill = _bill(whole)
+    bill, rows, labels = aside(_told, sums, names, window.scope, prices)
     every = bill.whole
     excluded = (Exclusion("minutes_without_a_price", every.unpriced),) if every.unpriced else ()
     basis = Basis(window, every.jobs, excluded, coverage(db, window))
-    return Cost(basis, bill, tuple(rows), tuple(told), window.as_of)
+    return Cost(basis, bill, rows, labels, window.as_of)
 
 
 # By purpose what is spent, as the fields of Spent.
 Sums: TypeAlias = dict[str, list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    whole: Sums = field(default_factory=dict)
+    by_workflow: dict[tuple[int, int], Sums] = field(default_factory=dict)
+    by_labels: dict[tuple[str, ...], Sums] = field(default_factory=dict)
+
+
+def _spent(rows: Rows, prices: Mapping[str, float]) -> _Sums:
+    found = _Sums()
+    known: dict[str, tuple[tuple[str, ...], float | None]] = {}
+    for repository_id, workflow_id, text, place, n, minutes in _by_labels(rows):
+        if text not in known:
+            labels = tuple(sorted(json.loads(text)))
+            known[text] = labels, price_of(labels, prices)
+        labels, price = known[text]
+        of_workflow = found.by_workflow.setdefault((repository_id, workflow_id), {})
+        for own in (found.whole, of_workflow, found.by_labels.setdefault(labels, {})):
+            _spend(own.setdefault(PURPOSES[place], [0, 0, 0, 0, 0.0]), n, minutes, price)
+    return found
+
+
+def _told(
+    sums: _Sums, names: Mapping[int, str], scope: Scope, prices: Mapping[str, float]
+) -> tuple[Bill, tuple[WorkflowBill, ...], tuple[LabelBill, ...]]:
+    """Return the bill of all, and those of the workflows and of the labels, the dearest first."""
+    rows = [
+        WorkflowBill(
+            scope.repositories[repository_id], key, names.get(key, str(key)), _bill(own),
+            replace(scope, workflow=str(key)),
+        )
+        for (repository_id, key), own in sums.by_workflow.items()
+    ]  # fmt: skip
+    rows.sort(key=lambda row: (*_dearest(row.bill), row.workflow, row.workflow_id))
+    told = [LabelBill(labels, price_of(labels, prices), _bill(own)) for labels, own in sums.by_labels.items()]
+    told.sort(key=lambda row: (*_dearest(row.bill), row.labels))
+    return _bill(sums.whole), tuple(rows), tuple(told)
 
 
 def _spend(own: list[Any], count: int, minutes: int, price: float | None) -> None:

@@ -1,8 +1,8 @@
 """The red streaks of each workflow on each branch, from the table that moves with the runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 import sqlalchemy as sa
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from pipemon.analytics.arrays import Array, count, percentile, total
 from pipemon.analytics.incidents import Recovery
 from pipemon.analytics.trends import Point
+from pipemon.queries.aside import aside
 from pipemon.queries.columns import END, Source, over
 from pipemon.queries.rows import Rows
 from pipemon.queries.runs import AUTHOR, NAME
@@ -101,11 +102,19 @@ def _told(db: Source, scope: Scope, wanted: Sequence[Opened]) -> dict[Opened, In
     )
     found: dict[Opened, Incident] = {}
     for place in range(0, len(ids), AT_ONCE):
-        for key, repository, *rest, at, by in db.heavy(query.where(table.c.run_id.in_(ids[place : place + AT_ONCE]))):
-            ended = (at, by) if at is not None and at < end else (None, None)
-            if (name := scope.repositories.get(repository)) is not None:
-                one = Incident(key, name, *rest, *ended)
-                found[one.started_at, key] = one
+        rows = db.heavy(query.where(table.c.run_id.in_(ids[place : place + AT_ONCE])))
+        found |= aside(_made, rows, scope.repositories, end)
+    return found
+
+
+def _made(rows: Sequence[tuple[Any, ...]], repositories: Mapping[int, str], end: int) -> dict[Opened, Incident]:
+    """Return the rows as incidents; what recovered at the end, or later, is open."""
+    found: dict[Opened, Incident] = {}
+    for key, repository, *rest, at, by in rows:
+        ended = (at, by) if at is not None and at < end else (None, None)
+        if (name := repositories.get(repository)) is not None:
+            one = Incident(key, name, *rest, *ended)
+            found[one.started_at, key] = one
     return found
 
 

@@ -1,6 +1,6 @@
 """The incidents of a window, and how soon its branches recovered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from pipemon.analytics.incidents import Recovery
 from pipemon.analytics.trends import Point
 from pipemon.queries import incidents
+from pipemon.queries.aside import aside
 from pipemon.queries.columns import Look, Source
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.incidents import Incident
@@ -67,11 +68,11 @@ def recovery(db: Source, window: Window) -> Recoveries:
         basis=basis(db, window, groups),
         counted=incidents.count_in(db, window.scope, window.starts_of("weekly")),
         incidents=tuple(found),
-        open_incidents=tuple(_still_open(one, end) for one in still_open),
+        open_incidents=aside(_still_open, still_open, end),
         total_failures=tally(groups).failed,
         as_of=window.as_of,
     )
 
 
-def _still_open(one: Incident, end: int) -> OpenIncident:
-    return OpenIncident(*(*SAME(one), end - one.started_at))
+def _still_open(found: Sequence[Incident], end: int) -> tuple[OpenIncident, ...]:
+    return tuple(OpenIncident(*(*SAME(one), end - one.started_at)) for one in found)

@@ -1,10 +1,12 @@
 """The fast way to the public form gives what marshmallow itself gives, on every shape and on real results."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import marshmallow
 import pytest
 
+from pipemon.api.schemas import base
 from pipemon.api.schemas.base import Answer
 from tests.api.conftest import Api
 from tests.api.test_contract import SHAPES, fill
@@ -26,3 +28,19 @@ def test_both_ways_agree(api: Api, monkeypatch: pytest.MonkeyPatch, path: str) -
     other = Api(api.db, api.clock, api.settings, api.health)
     assert other.get(path) == fast
     assert used
+
+
+def test_while_a_long_list_is_given_its_form_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[float] = []
+    monkeypatch.setattr(base.gevent, "sleep", turns.append)
+
+    class Point(Answer):
+        n = marshmallow.fields.Integer()
+
+    class Points(Answer):
+        points = marshmallow.fields.List(marshmallow.fields.Nested(Point))
+
+    many = [SimpleNamespace(n=number) for number in range(3 * base.AT_ONCE)]
+    assert len(Points().dump(SimpleNamespace(points=many))["points"]) == len(Point(many=True).dump(many)) == len(many)
+    assert turns == [base.TURN_SECONDS] * 6
+    assert base.TURN_SECONDS > 0
