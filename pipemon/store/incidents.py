@@ -91,19 +91,22 @@ def follow(conn: Connection, repository_id: int, touched: Iterable[Run]) -> None
     for run in touched:
         of_pull_request = (run.event or "").startswith("pull_request")
         lines.setdefault(Line(repository_id, run.workflow_id, run.branch, of_pull_request), set()).add(run.run_number)
+    moments: list[int] = []
     for line, numbers in lines.items():
         done: int | None = -1
         for number in sorted(numbers):
             # Also the run at which the walk before it ended: that one's end is new itself.
             if done is not None and number >= done:
-                done = _redo(conn, line, number)
+                done, moved = _redo(conn, line, number)
+                moments += moved
+    days.touch(conn, moments)
 
 
-def _redo(conn: Connection, line: Line, number: int) -> int | None:
+def _redo(conn: Connection, line: Line, number: int) -> tuple[int | None, list[int]]:
     """Work out a line anew where the run with this number can have changed it.
 
     It goes on to the first run after it that ended well: from there on nothing depends on what was before. Returns
-    that one's number; None at the line's end.
+    that one's number, None at the line's end; and when those incidents opened that are not what they were.
     """
     walk, start = _begin(conn, line, number)
     end: int | None = None
@@ -113,8 +116,7 @@ def _redo(conn: Connection, line: Line, number: int) -> int | None:
             break
         walk.take(one)
     first = walk.found[0]["run_number"] if walk.found else start
-    _replace(conn, line, (min(start, first), end), walk.found)
-    return end
+    return end, _replace(conn, line, (min(start, first), end), walk.found)
 
 
 def _begin(conn: Connection, line: Line, number: int) -> tuple[_Walk, int]:
@@ -207,8 +209,8 @@ def _on(no_branch: bool) -> tuple[sa.ColumnElement[bool], ...]:
     )
 
 
-def _replace(conn: Connection, line: Line, span: tuple[int, int | None], found: Sequence[dict[str, Any]]) -> None:
-    """Let the line's incidents that opened within the span be these."""
+def _replace(conn: Connection, line: Line, span: tuple[int, int | None], found: Sequence[dict[str, Any]]) -> list[int]:
+    """Let the line's incidents that opened within the span be these; return when those opened that have changed."""
     start, end = span
     query = _opened_from(line.branch is None)
     if end is not None:
@@ -222,4 +224,4 @@ def _replace(conn: Connection, line: Line, span: tuple[int, int | None], found: 
     changed = [one for key, one in new.items() if old.get(key) != one]
     upsert(conn, incidents, changed)
     gone = [one for key, one in old.items() if new.get(key) != one]
-    days.touch(conn, [one["opened_at"] for one in (*gone, *changed)])
+    return [one["opened_at"] for one in (*gone, *changed)]
