@@ -245,6 +245,14 @@ def test_what_was_made_of_whole_days_is_kept_for_any_window(
     assert made == []
 
 
+def test_what_is_kept_is_what_would_be_made(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    far(database, 2)
+    asked = windows(database, random.Random(2))
+    with_it = told(database, asked)
+    monkeypatch.setattr(Kept, "find", lambda self, key: None)
+    assert told(database, asked) == with_it
+
+
 def test_what_is_kept_has_a_cap() -> None:
     kept = Kept(100 * 8 * 10)
     for number in range(2 * ADDITIONS + 1):
