@@ -61,7 +61,7 @@ def lines(db: Source, scope: Scope, from_at: int, to_at: int) -> list[Line]:
         parts[number] = (made.rows, made.leads)
     for key, sheet in aside(_joined, missing, parts):
         found[key] = (sheet.rows, sheet.leads)
-        if all(one.version is not None for one in missing[key]):
+        if all(one.version is not None and one.id in parts for one in missing[key]):
             look.kept.keep((key, missing[key]), found[key])
     return aside(_lines, found, (from_at, to_at), _excluded(look.db, scope))
 

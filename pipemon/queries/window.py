@@ -142,7 +142,7 @@ class Periods:
 
 
 def _periods(rows: Rows, starts: tuple[int, ...]) -> Periods:
-    ends = rows.words["conclusion"].values
+    ends = tuple(rows.words["conclusion"].values)  # others may add to them meanwhile
     sums = np.zeros((max(1, len(starts)), len(ends), 3), "i8")
     for part in rows.parts:
         begin, end = part.span

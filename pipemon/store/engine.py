@@ -186,7 +186,8 @@ def _in_turns(result: sa.CursorResult[Any]) -> list[tuple[Any, ...]]:
     found: list[tuple[Any, ...]] = []
     while rows := result.fetchmany(ROWS_A_TURN):
         found += map(tuple, rows)
-        gevent.sleep(TURN_SECONDS)
+        if len(rows) == ROWS_A_TURN:
+            gevent.sleep(TURN_SECONDS)
     return found
 
 

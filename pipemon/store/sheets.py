@@ -4,6 +4,7 @@ A change of a deployment does not move its sheet, it takes it out of use, in the
 later. So an answer is right at any moment: what does not hold is read from the deployments themselves.
 """
 
+import time
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from sqlalchemy import Connection
 
 from pipemon.store.schema_deployments import deployments, sheets
 
+# `touched` begins with the time: an id that is given out again must not come with a number that was there before.
 MONTH = 30 * 86400
 HOLDS = sa.func.coalesce(sheets.c.packed, -1) == sheets.c.touched
 
@@ -56,7 +58,7 @@ def _begin(conn: Connection, repository_id: int, environment: str, months: Itera
         for source in conn.execute(sa.select(table.source).where(*own, *within).distinct()).scalars():
             if (source, month) not in known:
                 row = {"repository_id": repository_id, "environment": environment, "source": source, "month": month}
-                conn.execute(sa.insert(sheets).values(**row, touched=0))
+                conn.execute(sa.insert(sheets).values(**row, touched=time.time_ns()))
 
 
 def touch_commits(conn: Connection, shas: Collection[str]) -> None:
@@ -79,7 +81,11 @@ def renew(conn: Connection) -> None:
     conn.execute(sa.delete(sheets))
     table = deployments.c
     line = (table.repository_id, table.environment, table.source, (table.finished_at // MONTH).label("month"))
-    every = sa.select(*line, sa.literal(0).label("touched")).where(table.finished_at.is_not(None)).distinct()
+    every = (
+        sa.select(*line, sa.literal(time.time_ns(), sa.BigInteger).label("touched"))
+        .where(table.finished_at.is_not(None))
+        .distinct()
+    )
     conn.execute(sa.insert(sheets).from_select(["repository_id", "environment", "source", "month", "touched"], every))
 
 

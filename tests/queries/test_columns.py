@@ -238,6 +238,7 @@ def test_what_was_made_of_whole_days_is_kept_for_any_window(
     far(database, 1)
     asked = windows(database, random.Random(1))[:2]
     told(database, asked)
+    assert len(_KEPT[database].kept._known) > 50
     made: list[int] = []
     monkeypatch.setattr(Kept, "keep", lambda self, key, value: made.append(key[1]))
     later = [replace(one, scope=replace(one.scope, created_to=(one.scope.created_to or 0) - 60)) for one in asked]
