@@ -42,7 +42,7 @@ class Filter:
     def has_all(self, block: Arrays) -> bool:
         """Whether all of a block's runs are in the window."""
         created = block["created_at"]
-        return len(created) > 0 and bool(self.begin <= created[0] and created[-1] < self.end)
+        return len(created) == 0 or bool(self.begin <= created[0] and created[-1] < self.end)
 
     def span(self, block: Arrays) -> tuple[int, int]:
         """Return within which moments, both included, those of a block's runs lie that are in the window."""
@@ -81,18 +81,19 @@ def chosen(part: str, blocks: Sequence[Block], wanted: Filter, words: Mapping[st
         key = (part, *(block.number for block in blocks[first:last]), *wanted.key)
         return (lambda what, make: kept.get((*key, *what), make)) if all(are_whole[first:last]) else None
 
-    parts = [_of_block(part, block, wanted, words, keeps(at, at + 1)) for at, block in enumerate(blocks)]
+    # The last one is today's, and changes all the time.
+    each = [keeps(at, at + 1) for at in range(len(blocks) - 1)]
+    parts = [_of_block(part, *one, wanted, words) for one in zip(blocks, [*each, None], strict=True)]
     for one, block in zip(parts, blocks, strict=True):
         one.span = wanted.span(block.arrays)
     rows = joined(parts, words)
-    # The last one is today's, and changes all the time.
     if len(middle := [at for at, is_whole in enumerate(are_whole[:-1]) if is_whole]) > 1:
         first, last = middle[0], middle[-1] + 1
         rows.pieces = (*parts[:first], joined(parts[first:last], words, keeps(first, last)), *parts[last:])
     return rows
 
 
-def _of_block(part: str, block: Block, wanted: Filter, words: Mapping[str, Words], kept: Keeps | None) -> Rows:
+def _of_block(part: str, block: Block, kept: Keeps | None, wanted: Filter, words: Mapping[str, Words]) -> Rows:
     arrays, places = block.arrays, cache(lambda: wanted.places(block.arrays))
 
     def count() -> int:

@@ -105,15 +105,15 @@ class Columns:
         """Bring the blocks to these versions."""
         kept, stale = self._blocks[part], []
         for number, wanted in versions.items():
-            old = kept.pop(number, _Block(-1, {}, {}))
-            kept[number] = old  # the last to go, now
-            if (known := old.versions()) != wanted:
+            if (old := kept.pop(number, None)) is not None:
+                kept[number] = old  # the last to go, now
+            known = {} if old is None else old.versions()
+            if old is None or known != wanted:
                 stale.append((number, [day for day, version in wanted.items() if known.get(day) != version]))
         for number, days in stale:
             found = self._pages(db, part, [marks[day] for day in days], versions[number])
-            old = kept[number]
             whole = {
-                day: (version, found[day] if day in found else old.days[day][1])
+                day: (version, found[day] if day in found else kept[number].days[day][1])
                 for day, version in versions[number].items()
             }
             kept[number] = aside(_join, next(self._made), whole)

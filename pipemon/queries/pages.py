@@ -200,7 +200,9 @@ def make(part: str, rows: Rows) -> Page:
         elif kind == "sha":
             arrays[name] = np.array([_hash(value) for value in values], "i8")
         else:
-            arrays[name] = np.array([-1 if value is None else value for value in values], kind)
+            # A strange date makes more seconds than fit: then the most that do.
+            most = np.iinfo(kind).max
+            arrays[name] = np.array([-1 if value is None else min(value, most) for value in values], kind)
     return Page(arrays, words)
 
 

@@ -278,6 +278,25 @@ def test_a_page_is_what_it_was_when_it_is_read_back(database: Database) -> None:
         assert len(page.arrays) == len(PARTS[part].columns) + 2 * bool(PARTS[part].heads)
 
 
+def test_a_strange_date_makes_no_day_unreadable(database: Database) -> None:
+    run = a_repository(database) or a_run(database, created_at=T0 - DAY)
+    a_job(database, run, started_at=T0 - DAY, completed_at=T0 + 2**32)
+    scope = everything(database, created_from=T0 - 2 * DAY, created_to=T0)
+    assert flaky.flakiness(database, Window(scope, 2, NOW)).basis.n == 1
+
+
+def test_a_read_that_fails_leaves_no_empty_block(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    far(database, 1)
+    columns = Columns()
+    expected = all_rows(database, columns)
+    columns._blocks["runs"].clear()
+    with monkeypatch.context() as broken:
+        broken.setattr(Columns, "_pages", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            all_rows(database, columns)
+    assert all_rows(database, columns) == expected
+
+
 def test_rebuild_marks_days_that_have_no_mark(database: Database) -> None:
     far(database, 1)
     asked = windows(database, random.Random(1))[:1]

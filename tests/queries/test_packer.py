@@ -165,6 +165,17 @@ def test_runs_that_no_longer_stand_in_are_forgotten(database: Database) -> None:
     assert told(database) == {}
 
 
+def test_what_is_kept_of_a_sheet_is_not_told_once_all_are_begun_anew(database: Database) -> None:
+    database.transact(lambda conn: repositories.watch(conn, ("octo/shop",)))
+    bring_and_pack(database, a_deployment("success", id=1))
+    packer.rebuild(database)
+    (before,) = told(database).values()
+    bring_and_pack(database, a_deployment("success", id=2))
+    packer.rebuild(database)
+    (after,) = told(database).values()
+    assert [len(before[0]), len(after[0])] == [1, 2]
+
+
 def test_a_stored_sheet_is_read_as_it_was_written() -> None:
     """A change here needs a migration that takes all sheets out of use: `UPDATE sheets SET packed = NULL`."""
     assert str(ROW.descr) == (
