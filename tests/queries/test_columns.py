@@ -279,7 +279,8 @@ def test_a_page_is_what_it_was_when_it_is_read_back(database: Database) -> None:
 
 
 def test_a_strange_date_makes_no_day_unreadable(database: Database) -> None:
-    run = a_repository(database) or a_run(database, created_at=T0 - DAY)
+    a_repository(database)
+    run = a_run(database, created_at=T0 - DAY, sha="a" * 40)
     a_job(database, run, started_at=T0 - DAY, completed_at=T0 + 2**32)
     scope = everything(database, created_from=T0 - 2 * DAY, created_to=T0)
     assert flaky.flakiness(database, Window(scope, 2, NOW)).basis.n == 1
