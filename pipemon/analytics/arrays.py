@@ -64,8 +64,7 @@ def percentiles(keys: Array, values: Array, counts: Array, fraction: float) -> d
     ranks = fraction * (n - 1)
     low = before + ranks.astype("i8")
     high = np.minimum(low + 1, before + n - 1)
-    ends = (value[np.searchsorted(upto, each, "right")] for each in (low, high))
-    first, second = ends
+    first, second = (value[np.searchsorted(upto, each, "right")] for each in (low, high))
     found = first + (second - first) * (ranks - ranks.astype("i8"))
     return dict(zip(key[begins].tolist(), found.tolist(), strict=True))
 
