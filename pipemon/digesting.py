@@ -10,7 +10,7 @@ from pipemon.domain.times import format_time
 from pipemon.notify.digest import Facts, Number, Thing
 from pipemon.notify.digests import Digests, Plan
 from pipemon.queries import flaky, freshness, incidents, overview, regressions, runs
-from pipemon.queries.analytics import Change
+from pipemon.queries.changes import Change
 from pipemon.queries.delivery import Delivers
 from pipemon.queries.freshness import Snapshot
 from pipemon.queries.overview import FullOverview

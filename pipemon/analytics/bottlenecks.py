@@ -1,17 +1,19 @@
 """What a run's jobs and steps cost it: which lie on its critical path, and what it would win without one."""
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from pipemon.analytics.critical_path import Timed, critical_path
 
-Sums = defaultdict[str, int]
+# How many steps there were, their seconds, and those of which the job was on the critical path.
+StepShare: TypeAlias = tuple[int, int, int]
 SKIPPED = ("skipped", "cancelled")
-# The steps of so many jobs are read at a stretch: quicker than one by one, and no other thread waits long.
-AT_ONCE = 100
+
+# A job as it counts: its workflow, name and seconds, what its run would win if it took no time at all (None where it
+# is not on the critical path), and the names and the seconds of the steps that ran.
+JobPart: TypeAlias = tuple[int, str, int, int | None, tuple[str, ...], tuple[int, ...]]
 
 
 class JobRun(NamedTuple):
@@ -41,12 +43,11 @@ class JobShare:
 class Shares:
     """What was found over some runs. `path_seconds` sums the jobs of the critical paths, by workflow.
 
-    `steps` has, by workflow and job, and in each by the step's name, how many there were, their seconds, and those
-    of which the job was on the critical path: few objects, for there may be ten thousand steps.
+    `steps` has them by workflow and job, and in each by the step's name.
     """
 
     jobs: dict[tuple[int, str], JobShare] = field(default_factory=dict)
-    steps: dict[tuple[int, str], tuple[Sums, Sums, Sums]] = field(default_factory=dict)
+    steps: dict[tuple[int, str], dict[str, StepShare]] = field(default_factory=dict)
     path_seconds: dict[int, int] = field(default_factory=dict)
     runs: int = 0
 
@@ -77,60 +78,62 @@ class _Order:
         return max(ends) - first
 
 
-def exclusive_seconds(spans: Sequence[Timed], without: Timed) -> int:
-    """Return what the run would win if that job took no time at all.
+def parts(run: Sequence[JobRun]) -> tuple[JobPart, ...]:
+    """Return what each job of one run, all of them given, took and held up.
 
-    What it does not need is among what it waits for, so that no more is promised than would come true.
+    What a job does not need is among what it waits for, so that no more is promised than would come true.
     """
-    order = _Order(spans)
-    return order.length() - order.length(without)
+    path, order = {id(job) for job in critical_path(run)}, _Order(run)
+    whole = order.length()
+    steps = json.loads(f"[{','.join(job.steps for job in run)}]")
+    return tuple(
+        (
+            job.workflow_id, job.name, job.completed_at - job.started_at,
+            whole - order.length(job) if id(job) in path else None, *_that_ran(own),
+        )
+        for job, own in zip(run, steps, strict=True)
+    )  # fmt: skip
 
 
-def shares(runs: Iterable[Sequence[JobRun]]) -> Shares:
-    """Return what the jobs and steps of these runs, each with all of its jobs, took and held up."""
+def _that_ran(steps: Sequence[Sequence[Any]]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return names and seconds of the steps that ran and whose times are known; none lasted less than nothing."""
+    ran = [
+        (name, completed_at - started_at if completed_at > started_at else 0)
+        for _, name, _, conclusion, started_at, completed_at in steps
+        if started_at is not None and completed_at is not None and conclusion not in SKIPPED
+    ]
+    return tuple(name for name, _ in ran), tuple(seconds for _, seconds in ran)
+
+
+def shares(runs: Iterable[Sequence[JobPart]]) -> Shares:
+    """Return what the jobs and steps of these runs took and held up."""
     found = Shares()
-    told: list[tuple[JobRun, bool]] = []
+    alike: dict[tuple[int, str, tuple[str, ...], bool], list[tuple[int, ...]]] = {}
     for run in runs:
-        path, order = {id(job) for job in critical_path(run)}, _Order(run)
-        whole = order.length()
         found.runs += 1
-        for job in run:
-            is_critical = id(job) in path
-            _add(found, job, whole - order.length(job) if is_critical else None)
-            told.append((job, is_critical))
-    for place in range(0, len(told), AT_ONCE):
-        _add_steps(found, told[place : place + AT_ONCE])
+        for workflow_id, name, seconds, exclusive, steps, lasted in run:
+            own = found.jobs.get((workflow_id, name))
+            if own is None:
+                own = found.jobs[workflow_id, name] = JobShare(workflow_id, name)
+            own.n += 1
+            own.seconds += seconds
+            if exclusive is not None:
+                own.critical += 1
+                own.exclusive += exclusive
+                found.path_seconds[workflow_id] = found.path_seconds.get(workflow_id, 0) + seconds
+            alike.setdefault((workflow_id, name, steps, exclusive is not None), []).append(lasted)
+    for (workflow_id, name, steps, is_critical), rows in alike.items():
+        _add_steps(found.steps.setdefault((workflow_id, name), {}), steps, rows, is_critical)
     return found
 
 
-def _add(found: Shares, job: JobRun, exclusive: int | None) -> None:
-    """Add a job; `exclusive` is what the run would win without it, None where it is not on the critical path."""
-    key = (job.workflow_id, job.name)
-    if (own := found.jobs.get(key)) is None:
-        own = found.jobs[key] = JobShare(*key)
-        found.steps[key] = (defaultdict(int), defaultdict(int), defaultdict(int))
-    seconds = job.completed_at - job.started_at
-    own.n += 1
-    own.seconds += seconds
-    if exclusive is not None:
-        own.critical += 1
-        own.exclusive += exclusive
-        found.path_seconds[job.workflow_id] = found.path_seconds.get(job.workflow_id, 0) + seconds
-
-
-def _add_steps(found: Shares, told: Sequence[tuple[JobRun, bool]]) -> None:
-    """Add the steps of these jobs that ran and of which both times are known; none lasted less than nothing."""
-    read = json.loads(f"[{','.join(job.steps for job, _ in told)}]")
-    for (job, is_critical), steps in zip(told, read, strict=True):
-        n, took, critical = found.steps[job.workflow_id, job.name]
-        for _, name, _, conclusion, started_at, completed_at in steps:
-            if started_at is None or completed_at is None or conclusion in SKIPPED:
-                continue
-            lasted = completed_at - started_at if completed_at > started_at else 0
-            n[name] += 1
-            took[name] += lasted
-            if is_critical:
-                critical[name] += lasted
+def _add_steps(
+    found: dict[str, StepShare], names: Sequence[str], rows: Sequence[tuple[int, ...]], is_critical: bool
+) -> None:
+    """Add the steps of jobs that had the same ones: most jobs of one name do, and are added up at once."""
+    for name, seconds in zip(names, map(sum, zip(*rows, strict=True)), strict=True):
+        n, took, critical = found.get(name, (0, 0, 0))
+        found[name] = (n + len(rows), took + seconds, critical + seconds * is_critical)
 
 
 def first_failed(text: str) -> str | None:

@@ -8,6 +8,7 @@ from pipemon.analytics.arrays import Array, count, sum_up
 from pipemon.analytics.incidents import Recovery
 from pipemon.analytics.trends import Group, Point
 from pipemon.queries import incidents
+from pipemon.queries.changes import Change, change_of, minutes_of
 from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.rows import Rows
@@ -44,14 +45,6 @@ class Numbers:
     def first_attempt_success_rate(self) -> float | None:
         """The percentage of first attempts that succeeded; None without any."""
         return self.first_attempt.success_rate if self.first_attempt.decisive else None
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """By how much a number moved against the window before; `relative` in percent, None from 0."""
-
-    absolute: float
-    relative: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +99,12 @@ def compare(now: Numbers, before: Numbers) -> Changes:
             one.tally.success_rate if some else None,
             one.tally.failure_rate if some else None,
             one.first_attempt_success_rate,
-            _minutes(one.tally.mean_seconds),
-            _minutes(one.recovery.mean),
+            minutes_of(one.tally.mean_seconds),
+            minutes_of(one.recovery.mean),
             one.builds_per_day,
         )
 
-    return Changes(*(_change(new, old) for new, old in zip(known(now), known(before), strict=True)))
-
-
-def _minutes(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds / 60, 2)
-
-
-def _change(new: float | None, old: float | None) -> Change | None:
-    if new is None or old is None:
-        return None
-    return Change(round(new - old, 2), round((new - old) / old * 100, 2) if old else None)
+    return Changes(*(change_of(new, old) for new, old in zip(known(now), known(before), strict=True)))
 
 
 def overview(db: Source, window: Window) -> Overview:

@@ -2,19 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from heapq import nsmallest
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
 
 from pipemon.analytics.arrays import count
-from pipemon.analytics.bottlenecks import JobRun, JobShare, shares
+from pipemon.analytics.bottlenecks import JobPart, JobRun, JobShare, parts, shares
 from pipemon.analytics.stats import rate
 from pipemon.domain.runs import STAMP_SLACK_SECONDS, is_decisive
 from pipemon.queries.aside import aside
-from pipemon.queries.columns import Source, over
+from pipemon.queries.columns import Look, Source, over
+from pipemon.queries.kept import Kept
 from pipemon.queries.newest import newest
 from pipemon.queries.rows import Rows
 from pipemon.queries.scope import Query, Scope
@@ -79,7 +82,8 @@ Names = dict[int, tuple[str, str]]
 
 def bottlenecks(db: Source, scope: Scope) -> Bottlenecks:
     """Return what holds up the newest decisive runs of the scope."""
-    found = aside(_gathered, db.heavy(_jobs_of(newest(db, scope, is_decisive, MOST_RUNS))))
+    db = Look.at(db)
+    found = aside(_gathered, db.heavy(_jobs_of(newest(db, scope, is_decisive, MOST_RUNS))), db.kept)
     names = _names(db, scope)
     return Bottlenecks(
         jobs=tuple(
@@ -149,6 +153,10 @@ def _jobs_of(run_ids: Sequence[int]) -> Query:
     return query
 
 
+def _parts(run: Sequence[tuple[Any, ...]]) -> tuple[JobPart, ...]:
+    return parts([*map(JobRun._make, run)])
+
+
 class _Slowest(NamedTuple):
     jobs: list[JobShare]
     steps: list[tuple[int, int, str, str, int, int]]
@@ -156,14 +164,16 @@ class _Slowest(NamedTuple):
     runs: int
 
 
-def _gathered(rows: Sequence[tuple[Any, ...]]) -> _Slowest:
-    found = shares([*map(JobRun._make, group)] for _, group in groupby(rows, key=lambda row: row[1]))
+def _gathered(rows: Sequence[tuple[Any, ...]], kept: Kept) -> _Slowest:
+    runs_of = (tuple(group) for _, group in groupby(rows, key=itemgetter(1)))
+    # Most of them were asked about before, and their jobs are the same.
+    found = shares(kept.get((_parts, run), partial(_parts, run)) for run in runs_of)
     slow = nsmallest(
         MOST_ROWS, found.jobs.values(), lambda one: (-one.exclusive, -one.seconds, one.name, one.workflow_id)
     )
     steps = (
-        (-critical.get(name, 0), -seconds, job, name, workflow_id, n[name])
-        for (workflow_id, job), (n, took, critical) in found.steps.items()
-        for name, seconds in took.items()
+        (-critical, -seconds, job, name, workflow_id, n)
+        for (workflow_id, job), steps in found.steps.items()
+        for name, (n, seconds, critical) in steps.items()
     )
     return _Slowest(slow, nsmallest(MOST_ROWS, steps), found.path_seconds, found.runs)

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import TypeAlias
 
 import sqlalchemy as sa
 
 from pipemon.analytics.delivery import Facts, Failure, facts
 from pipemon.analytics.four_keys import Keys, keys
-from pipemon.queries.analytics import Change
 from pipemon.queries.aside import aside
+from pipemon.queries.changes import Change, change_of, minutes_of
 from pipemon.queries.columns import Look, Source
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.history import Gap
@@ -17,6 +18,9 @@ from pipemon.queries.past import Line, lines
 from pipemon.queries.scope import Query, in_repositories
 from pipemon.queries.window import DAY_SECONDS, Basis, Coverage, Exclusion, Window, coverage
 from pipemon.store.schema_deployments import deployment_reads, deployments
+
+# From when to when, in Unix seconds.
+Span: TypeAlias = tuple[int, int]
 
 MOST_FAILURES = 100
 # Spelled out, not bound: SQLite takes a partial index only for the very words of its condition.
@@ -90,15 +94,12 @@ class PreviousKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """What `/analytics/dora` tells: production as a whole, before and now, and every environment."""
+class Production:
+    """Production's keys as a whole, before and now."""
 
-    basis: Basis
     keys: Keys
     keys_before: Keys
     before_complete: bool
-    environments: tuple[EnvironmentKeys, ...]
-    as_of: AsOf
 
     @property
     def previous(self) -> "PreviousKeys":
@@ -111,27 +112,36 @@ class Delivery:
         return compare(self.keys, self.keys_before) if self.keys_before.deployments and self.before_complete else None
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery(Production):
+    """What `/analytics/dora` tells: production as a whole, and every environment."""
+
+    basis: Basis
+    environments: tuple[EnvironmentKeys, ...]
+    as_of: AsOf
+
+
 def compare(now: Keys, before: Keys) -> KeyChanges:
     """Return how the keys moved."""
 
-    median = _change(_minutes(now.lead.median), _minutes(before.lead.median))
-    p90 = _change(_minutes(now.lead.p90), _minutes(before.lead.p90))
+    median = change_of(minutes_of(now.lead.median), minutes_of(before.lead.median))
+    p90 = change_of(minutes_of(now.lead.p90), minutes_of(before.lead.p90))
     return KeyChanges(
-        _change(now.frequency_per_day, before.frequency_per_day),
+        change_of(now.frequency_per_day, before.frequency_per_day),
         None if median is None else LeadChange(median, p90),
-        _change(now.change_failure_rate, before.change_failure_rate),
-        _change(_minutes(now.restore.median), _minutes(before.restore.median)),
+        change_of(now.change_failure_rate, before.change_failure_rate),
+        change_of(minutes_of(now.restore.median), minutes_of(before.restore.median)),
     )
 
 
-def _minutes(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds / 60, 2)
-
-
-def _change(new: float | None, old: float | None) -> Change | None:
-    if new is None or old is None:
-        return None
-    return Change(round(new - old, 2), round((new - old) / old * 100, 2) if old else None)
+def production(db: Source, window: Window, delivers: Delivers) -> Production:
+    """Return the four keys of the window of all that counts as production, and nothing of each environment."""
+    db = Look.at(db)
+    end, previous = window.as_of.timestamp, window.previous()
+    found = lines(db, window.scope, previous.from_at, end)
+    counted = [line for line in found if delivers.is_production(line)]
+    now, before = aside(lambda: [_together(counted, *span) for span in _spans(window)])
+    return Production(now, before, _covered(db, previous, delivers, _using(found)).complete)
 
 
 def delivery(db: Source, window: Window, delivers: Delivers, environment: str | None = None) -> Delivery:
@@ -139,11 +149,11 @@ def delivery(db: Source, window: Window, delivers: Delivers, environment: str | 
     db = Look.at(db)
     end, previous = window.as_of.timestamp, window.previous()
     found = lines(db, window.scope, previous.from_at, end)
-    using = frozenset(line.repository_id for line in found if line.source == "github")
+    using = _using(found)
     if environment is not None:
         found = [line for line in found if line.environment.lower() == environment.lower()]
     counts = [environment is not None or delivers.is_production(line) for line in found]
-    told = aside(_measured, found, counts, (previous.from_at, window.from_at, end))
+    told = aside(_measured, found, counts, *_spans(window))
     rows = tuple(
         EnvironmentKeys(
             window.scope.repositories[line.repository_id], line.environment, line.source, delivers.is_production(line),
@@ -153,13 +163,28 @@ def delivery(db: Source, window: Window, delivers: Delivers, environment: str | 
     )  # fmt: skip
     excluded = _excluded([behind for (behind, _), counted in zip(told.lines, counts, strict=True) if counted])
     return Delivery(
-        basis=Basis(window, told.now.changes, excluded, _covered(db, window, delivers, using)),
         keys=told.now,
         keys_before=told.before,
         before_complete=_covered(db, previous, delivers, using).complete,
+        basis=Basis(window, told.now.changes, excluded, _covered(db, window, delivers, using)),
         environments=rows,
         as_of=window.as_of,
     )
+
+
+def _spans(window: Window) -> tuple[Span, Span]:
+    """Return from when to when the window is, and the one before."""
+    previous = window.previous()
+    return (window.from_at, window.as_of.timestamp), (previous.from_at, window.from_at)
+
+
+def _using(found: Sequence[Line]) -> frozenset[int]:
+    """Return the repositories that use GitHub's deployments."""
+    return frozenset(line.repository_id for line in found if line.source == "github")
+
+
+def _together(found: Sequence[Line], begin: int, end: int) -> Keys:
+    return keys([facts(line.history, begin, end) for line in found], begin, end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,14 +194,12 @@ class _Measured:
     before: Keys
 
 
-def _measured(found: Sequence[Line], counts: Sequence[bool], moments: tuple[int, int, int]) -> _Measured:
+def _measured(found: Sequence[Line], counts: Sequence[bool], now: Span, before: Span) -> _Measured:
     """Return facts and keys of each line, and the keys of those that count together, now and before."""
-    begin, middle, end = moments
-    inside = [facts(line.history, middle, end) for line in found]
+    inside = [facts(line.history, *now) for line in found]
     counted = [own for own, counts_too in zip(inside, counts, strict=True) if counts_too]
-    earlier = [facts(line.history, begin, middle) for line, too in zip(found, counts, strict=True) if too]
-    own = [(one, keys([one], middle, end)) for one in inside]
-    return _Measured(own, keys(counted, middle, end), keys(earlier, begin, middle))
+    earlier = [line for line, counts_too in zip(found, counts, strict=True) if counts_too]
+    return _Measured([(one, keys([one], *now)) for one in inside], keys(counted, *now), _together(earlier, *before))
 
 
 def _excluded(found: Sequence[Facts]) -> tuple[Exclusion, ...]:

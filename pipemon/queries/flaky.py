@@ -2,26 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
-from pipemon.analytics.arrays import Array, count, total
+from pipemon.analytics.arrays import Array, count, number, total
 from pipemon.analytics.stats import rate, wilson
 from pipemon.queries.columns import Look, Source, over
+from pipemon.queries.commits import Commits, again
 from pipemon.queries.freshness import AsOf
-from pipemon.queries.rows import Measured, Rows, joined
+from pipemon.queries.rows import Measured, Rows
 from pipemon.queries.scope import Scope
-from pipemon.queries.verdicts import BAD, GOOD, OTHER, PLATFORM
+from pipemon.queries.verdicts import OTHER, PLATFORM
 from pipemon.queries.window import Basis, Exclusion, Window, coverage
 from pipemon.store.schema import runs, workflows
 
 MOST_JOBS = 100
 MOST_COMMITS = 5
 KEYS = ("repository_id", "workflow_id", "name")
-# An odd number, which mixes.
-MIX = np.int64(0x9E3779B97F4A7C15 - (1 << 64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,77 +133,38 @@ def _counted(rows: Rows, most: int) -> _Counted:
     """Count, per job, the commits with a decisive result and those with both; the surest first."""
     jobs, (n, platform) = rows.grouped(KEYS, _decided)
     # Where a job has one row on a commit, nothing has to be put together.
-    again = _again(rows)
-    begins = np.cumsum([0, *(len(part.heads or ()) for part in rows.parts)])
-    together = [
-        part.where(again[begin:end][part["head"]] & (part["outcome"] != OTHER) & (part["sha"] != 0))
-        for part, begin, end in zip(rows.parts, begins[:-1], begins[1:], strict=True)
-    ]
-    both, size = _by_commit(joined(together, rows.words), jobs), len(jobs)
-    n = n - total(both.job, size, both.rows) + count(both.job, size, both.is_good | both.is_bad)
-    flaky = count(both.job, size, both.is_good & both.is_bad)
+    both, size = again(rows), len(jobs)
+    job = _numbers(rows, both, jobs)
+    is_good, is_bad = both.good_run > 0, both.bad_run > 0
+    n = n - total(job, size, both.rows) + count(job, size, is_good | is_bad)
+    flaky = count(job, size, is_good & is_bad)
     bad = np.flatnonzero(flaky + platform).tolist()
     found = [(at, _row(jobs[at], int(n[at]), int(flaky[at]), int(platform[at]))) for at in bad]
     ranked = sorted(found, key=lambda one: _surest(one[1]))[:most]
-    told = [replace(row, commits=both.newest(at)) for at, row in ranked]
+    places = np.flatnonzero(is_good & is_bad)
+    newest = places[np.lexsort((-both.bad_run[places], -both.created[places], job[places]))]
+    ends = np.searchsorted(job[newest], np.arange(size + 1))
+    told = [replace(row, commits=_newest(both, newest[ends[at] : ends[at + 1]])) for at, row in ranked]
     return _Counted(told, int(n.sum()), int(flaky.sum()), int(platform.sum()))
+
+
+def _numbers(rows: Rows, both: Commits, jobs: Sequence[tuple[Any, ...]]) -> Array:
+    """Return the place in `jobs` of each one's job."""
+    key, codes = number(both[: len(KEYS)])
+    words = [map(partial(rows.word, name), own.tolist()) for name, own in zip(KEYS, codes, strict=True)]
+    place = {job: at for at, job in enumerate(jobs)}
+    return np.array([place[job] for job in zip(*words, strict=True)], "i8")[key]
+
+
+def _newest(both: Commits, places: Array) -> list[tuple[int, int]]:
+    """Return of the first few of these commits the newest run that failed, and that succeeded."""
+    some = places[:MOST_COMMITS]
+    return list(zip(both.bad_run[some].tolist(), both.good_run[some].tolist(), strict=True))
 
 
 def _row(job: tuple[Any, ...], n: int, flaky: int, platform: int) -> _Row:
     repository_id, workflow_id, name = job
     return _Row(repository_id, workflow_id, name, n, flaky, platform)
-
-
-def _again(rows: Rows) -> Array:
-    """Return for each run whether its jobs have run on its commit more than once."""
-    runs_of = rows.heads or rows
-    mixed = runs_of["sha"] ^ runs_of["workflow_id"] * MIX
-    # With four buckets a run most are alone in theirs: only the others are put in order.
-    bucket = mixed & ((4 << len(mixed).bit_length()) - 1)
-    found: Array = np.bincount(bucket)[bucket] > 1
-    some = mixed[found]
-    ordered = np.sort(some)
-    found[found] = np.isin(some, ordered[1:][ordered[1:] == ordered[:-1]])
-    found |= runs_of["single"] == 0
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Commits:
-    """Jobs on commits: their decisive `rows`, whether one succeeded and failed, the newest run of each and of all."""
-
-    job: Array
-    rows: Array
-    is_good: Array
-    is_bad: Array
-    good_run: Array
-    bad_run: Array
-    created: Array
-
-    def newest(self, job: int) -> list[tuple[int, int]]:
-        places = np.flatnonzero((self.job == job) & self.is_good & self.is_bad)
-        order = places[np.lexsort((-self.bad_run[places], -self.created[places]))][:MOST_COMMITS]
-        return [(int(self.bad_run[at]), int(self.good_run[at])) for at in order]
-
-
-def _by_commit(rows: Rows, jobs: Sequence[tuple[Any, ...]]) -> _Commits:
-    numbers = {job: number for number, job in enumerate(jobs)}
-    key, own = rows.keyed(*KEYS)
-    job = np.array([numbers[one] for one in own], "i8")[key]
-    # One number for both, as random as the commit's: sorted far quicker than two.
-    mixed = rows["sha"] ^ (job + 1) * MIX
-    order = np.argsort(mixed)
-    job, mixed = job[order], mixed[order]
-    begins = np.flatnonzero(np.concatenate(([True], mixed[1:] != mixed[:-1]))) if len(order) else order
-    outcome, run, created = rows["outcome"][order], rows["id"][order], rows["created_at"][order]
-
-    def most(values: Array) -> Array:
-        return np.maximum.reduceat(values, begins) if len(begins) else values
-
-    good, bad = (most(np.where(outcome == one, run, 0)) for one in (GOOD, BAD))
-    decisive = (outcome != PLATFORM).astype("i8")
-    rows_of = np.add.reduceat(decisive, begins) if len(begins) else decisive
-    return _Commits(job[begins], rows_of, good > 0, bad > 0, good, bad, most(created))
 
 
 def _surest(row: _Row) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""What was made of columns that have not changed since."""
+"""What was made of columns that have not changed since, and of other plain data that comes again."""
 
 from collections.abc import Callable
 from itertools import count
@@ -36,7 +36,7 @@ class Kept:
 
     def keep(self, key: tuple[Any, ...], made: Any) -> None:
         """Keep it under this key; beyond so many bytes, what was not asked for the longest goes."""
-        self._known[key] = (made, _size(made))
+        self._known[key] = (made, _size(key) + _size(made))
         if next(self._additions) % ADDITIONS:
             return
         kept = list(self._known.items())
@@ -51,7 +51,9 @@ class Kept:
 def _size(made: Any) -> int:
     if isinstance(made, np.ndarray):
         return made.nbytes
-    return 100 + (sum(map(_size, made)) if isinstance(made, (tuple, list)) else 0)
+    if isinstance(made, (str, bytes)):
+        return 50 + len(made)
+    return 50 + (sum(map(_size, made)) if isinstance(made, (tuple, list)) else 0)
 
 
 # Returns what is kept of some rows under this key, or keeps what the function makes.

@@ -7,7 +7,7 @@ from pipemon.analytics.four_keys import Keys, no_keys
 from pipemon.queries import analytics
 from pipemon.queries.analytics import Changes, Numbers, Overview
 from pipemon.queries.columns import Look, Source
-from pipemon.queries.delivery import Delivers, KeyChanges, delivery
+from pipemon.queries.delivery import Delivers, KeyChanges, production
 from pipemon.queries.window import Window
 
 OF_NO_BUILD = "Deployments belong to no branch, workflow or event of builds: ask without these."
@@ -54,7 +54,7 @@ def overview(db: Source, window: Window, delivers: Delivers) -> FullOverview:
     nothing = no_keys(OF_NO_BUILD)
     if window.scope.branch or window.scope.workflow or window.scope.event:
         return FullOverview(**_parts(found), keys=nothing, keys_before=nothing, key_changes=KeyChanges())
-    delivered = delivery(db, window, delivers)
+    delivered = production(db, window, delivers)
     changes = delivered.change or KeyChanges()
     return FullOverview(**_parts(found), keys=delivered.keys, keys_before=delivered.keys_before, key_changes=changes)
 

@@ -1,14 +1,13 @@
 """Workflows and jobs that became slower, waited longer or failed more often from one run on."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
 
 from pipemon.analytics.arrays import Array, count
-from pipemon.analytics.shifts import DURATION, FAILURE_RATE, QUEUE_TIME, Measure, Numbers, Shift, may_shift, shifts
+from pipemon.analytics.shifts import Numbers, Shift
 from pipemon.analytics.stats import percentiles_of
 from pipemon.domain.runs import is_decisive, is_failed
 from pipemon.queries.aside import aside
@@ -16,6 +15,7 @@ from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.rows import Rows, joined
 from pipemon.queries.scope import Query, Scope
+from pipemon.queries.series import CREATED, NONE, RED, RUN, SECONDS, Found, Series, shifts_in
 from pipemon.queries.verdicts import GOOD, OTHER
 from pipemon.queries.window import DAY_SECONDS, Basis, Window, coverage
 from pipemon.store.schema import runs, workflows
@@ -78,37 +78,12 @@ class Regressions:
     as_of: AsOf
 
 
-# Columns of a series: what is not known is NONE.
-RUN, CREATED, RED, SECONDS, WAITED = range(5)
-NONE = -1
-COLUMNS = {DURATION.name: SECONDS, QUEUE_TIME.name: WAITED, FAILURE_RATE.name: RED}
-
-
-class Series(NamedTuple):
-    """The decisive runs of a workflow, or of one of its jobs, in the order in which they were created."""
-
-    workflow_id: int
-    job: str | None
-    rows: Numbers
-
-
-class Found(NamedTuple):
-    """A shift, and the runs at which it began and ended."""
-
-    workflow_id: int
-    job: str | None
-    measure: Measure
-    shift: Shift
-    since: int
-    until: int | None
-
-
 def regressions(db: Source, window: Window) -> Regressions:
     """Return the shifts in the newest decisive runs of the window's busiest workflows."""
     db = Look.at(db)
     names = _busiest(db, window)
     of_runs = _of_runs(db, window, list(names))
-    found = aside(_shifts, [*of_runs, *_of_jobs(db, window, of_runs[:JOB_WORKFLOWS])])
+    found = aside(shifts_in, [*of_runs, *_of_jobs(db, window, of_runs[:JOB_WORKFLOWS])], db.kept)
     marks = _marks(db, found)
     told = [
         Regression(
@@ -213,21 +188,3 @@ def _by_name(rows: Rows, run_ids: Numbers) -> list[Series]:
     columns = (some["id"], some["created_at"], some["outcome"] != GOOD, some["seconds"], some["waited"])
     apart = _apart([key], [np.stack(columns, axis=1)])
     return [Series(groups[number][0], groups[number][1], own) for number, own in apart.items()]
-
-
-def _shifts(series: Iterable[Series]) -> list[Found]:
-    asked = [(one, measure, own) for one in series for measure, own in _measured(one.rows)]
-    found = []
-    hopeful = may_shift([own[:, COLUMNS[measure.name]] for _, measure, own in asked])
-    for (one, measure, own), may in zip(asked, hopeful, strict=True):
-        for shift in shifts(own[:, COLUMNS[measure.name]], measure) if may else ():
-            until = None if shift.until is None else int(own[shift.until, RUN])
-            found.append(Found(one.workflow_id, one.job, measure, shift, int(own[shift.place, RUN]), until))
-    return found
-
-
-def _measured(rows: Numbers) -> Iterator[tuple[Measure, Numbers]]:
-    # What fails ends early: how long it took says nothing.
-    yield DURATION, rows[(rows[:, SECONDS] != NONE) & (rows[:, RED] == 0)]
-    yield QUEUE_TIME, rows[rows[:, WAITED] != NONE]
-    yield FAILURE_RATE, rows

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from pipemon.analytics.bottlenecks import JobRun, exclusive_seconds, first_failed, shares
+from pipemon.analytics.bottlenecks import JobRun, first_failed, parts, shares
 from pipemon.analytics.critical_path import Span, critical_path
 
 STORIES = [
@@ -21,8 +21,8 @@ STORIES = [
 
 @pytest.mark.parametrize(("told", "wins"), STORIES)
 def test_stories(told: dict[str, tuple[int, int]], wins: dict[str, int]) -> None:
-    spans = [Span(name, *times) for name, times in told.items()]
-    assert {span.name: exclusive_seconds(spans, span) for span in spans} == wins
+    run = [JobRun(7, 1, name, *times, "[]") for name, times in told.items()]
+    assert {name: exclusive or 0 for _, name, _, exclusive, *_ in parts(run)} == wins
 
 
 def a_run(rng: random.Random) -> list[Span]:
@@ -49,11 +49,12 @@ def slow_length(spans: list[Span], without: Span | None) -> int:
 def test_random_runs_equal_the_slow_way(seed: int) -> None:
     spans = a_run(random.Random(seed))
     path = critical_path(spans)
-    for span in spans:
-        won = exclusive_seconds(spans, span)
-        assert won == slow_length(spans, None) - slow_length(spans, span)
-        assert 0 <= won <= span.completed_at - span.started_at
-        assert span in path or won == 0
+    told = parts([JobRun(7, 1, span.name, span.started_at, span.completed_at, "[]") for span in spans])
+    for span, (_, name, seconds, exclusive, *_) in zip(spans, told, strict=True):
+        assert (name, seconds) == (span.name, span.completed_at - span.started_at)
+        assert (exclusive is not None) == (span in path)
+        assert (exclusive or 0) == slow_length(spans, None) - slow_length(spans, span)
+        assert 0 <= (exclusive or 0) <= seconds
 
 
 def job(run_id: int, name: str, begin: int, end: int, *steps: tuple[str, int, str]) -> JobRun:
@@ -67,22 +68,18 @@ def test_shares_over_runs() -> None:
         job(1, "lint", 0, 30, ("Lint", 30, "success")),
     ]
     second = [job(2, "build", 0, 20, ("Compile", 10, "success")), job(2, "lint", 0, 50, ("Lint", 50, "failure"))]
-    found = shares([first, second])
+    found = shares(map(parts, [first, second]))
     build, lint = found.jobs[7, "build"], found.jobs[7, "lint"]
     assert (build.n, build.seconds, build.critical, build.exclusive) == (2, 120, 1, 70)
     assert (lint.n, lint.seconds, lint.critical, lint.exclusive) == (2, 80, 1, 30)
     assert found.path_seconds == {7: 150}
-    assert found.steps[7, "build"] == ({"Compile": 2}, {"Compile": 100}, {"Compile": 90})
+    assert found.steps[7, "build"] == {"Compile": (2, 100, 90)}
 
 
 def test_steps_as_github_tells_them() -> None:
     told = [[1, "a", "completed", "success", 10, 5], [2, "b", "completed", "success", None, 9], [3, "c", "completed",
              "cancelled", 1, 9], [4, "d", "in_progress", None, 1, None]]  # fmt: skip
-    assert shares([[JobRun(7, 1, "build", 0, 10, json.dumps(told))]]).steps[7, "build"] == (
-        {"a": 1},
-        {"a": 0},
-        {"a": 0},
-    )
+    assert shares([parts([JobRun(7, 1, "build", 0, 10, json.dumps(told))])]).steps[7, "build"] == {"a": (1, 0, 0)}
     late = [[21, "Post", "completed", "failure", 1, 2], [2, "Test", "completed", "timed_out", 1, 2]]
     assert first_failed(json.dumps(late)) == "Test"
     assert first_failed("[]") is None

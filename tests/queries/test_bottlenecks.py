@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipemon.analytics.bottlenecks import exclusive_seconds
-from pipemon.analytics.critical_path import Span, critical_path
+from pipemon.analytics.bottlenecks import JobRun, parts
 from pipemon.queries import bottlenecks, whole
 from pipemon.queries.window import DAY_SECONDS, Window
 from pipemon.store.engine import Database
@@ -19,6 +18,8 @@ from tests.queries.worlds import FAILED, NAMES, World
 from tests.rows import a_job, a_repository, a_run, a_workflow
 
 Row = dict[str, Any]
+
+STORED = ("name", "started_at", "completed_at", "steps")
 
 
 def newest(world: World, most: int) -> list[Row]:
@@ -48,11 +49,9 @@ def test_slow_jobs_equal_the_slow_way(database: Database, seed: int, most: int, 
     for run in newest(world, most):
         ran = [job for job in done if job["run_id"] == run["id"] and really_ran(run, job)]
         runs += bool(ran)
-        spans = [Span(job["name"], job["started_at"], job["completed_at"]) for job in ran]
-        path = [span.name for span in critical_path(spans)]
-        for span in spans:
-            took = span.completed_at - span.started_at
-            slow[NAMES[run["workflow_id"]], span.name].append((took, span.name in path, exclusive_seconds(spans, span)))
+        own = [JobRun(run["workflow_id"], run["id"], *(job[name] for name in STORED)) for job in ran]
+        for workflow_id, name, took, exclusive, *_ in parts(own) if own else ():
+            slow[NAMES[workflow_id], name].append((took, exclusive is not None, exclusive or 0))
     assert (found.runs, len(found.jobs)) == (runs, len(slow))
     for one in found.jobs:
         own = slow[one.workflow, one.name]

@@ -255,7 +255,7 @@ def test_what_is_kept_is_what_would_be_made(database: Database, monkeypatch: pyt
 
 
 def test_what_is_kept_has_a_cap() -> None:
-    kept = Kept(100 * 8 * 10)
+    kept = Kept((100 * 8 + 100) * 10)
     for number in range(2 * ADDITIONS + 1):
         kept.keep((number,), np.zeros(100))
         kept.find((0,))

@@ -19,7 +19,7 @@ from tests.builders import T0
 from tests.queries.conftest import NOW, everything
 from tests.queries.test_analytics import slow_percentile
 from tests.queries.worlds import FAILED, World, make_world
-from tests.rows import a_failure, a_job, a_repository, a_run, put
+from tests.rows import a_failure, a_job, a_repository, a_run, a_workflow, put
 
 Row = dict[str, Any]
 SEEDS = range(3)
@@ -119,6 +119,48 @@ def test_flakiness_equals_the_slow_way(database: Database, seed: int) -> None:
         assert {commit.sha for commit in one.commits} == both
         assert one.low <= one.flake_rate <= one.high
     assert [one.low for one in found.jobs] == sorted((one.low for one in found.jobs), reverse=True)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_commits_that_run_again_in_another_month_equal_the_slow_way(database: Database, seed: int) -> None:
+    rng = random.Random(seed)
+    a_repository(database)
+    for key in (1, 2):
+        a_workflow(database, key, f"W{key}")
+    days, end = 170, T0 - 7 * 3600
+    done: list[tuple[Row, Row]] = []
+    for place in range(250):
+        at = T0 - rng.randrange(200 * DAY_SECONDS)
+        of_run = {"sha": rng.choice([None, *(f"{sha:040}" for sha in range(90))]), "workflow_id": rng.choice([1, 2])}
+        run = a_run(database, id=place + 1, created_at=at, run_number=place + 1, run_attempt=3, **of_run)
+        for attempt in range(1, rng.choice([2, 2, 2, 4])):
+            how = rng.choice(["success", "failure", "failure", "skipped"])
+            steps = STEPS[rng.choice(["own", "own", "lost"])]
+            job = a_job(database, run, run_attempt=attempt, name=rng.choice("ab"), conclusion=how, steps=steps)
+            done.append((run, job))
+    window = Window(everything(database, created_from=end - days * DAY_SECONDS, created_to=end), days, NOW)
+    ends: dict[Any, dict[str, list[tuple[bool, Row]]]] = defaultdict(lambda: defaultdict(list))
+    latest: dict[tuple[int, str, str], list[int]] = defaultdict(list)
+    for run, job in done:
+        lost = job["conclusion"] == "failure" and "cancelled" in str(job["steps"])
+        inside = end - days * DAY_SECONDS <= run["created_at"] < end
+        if inside and run["sha"] is not None and job["conclusion"] != "skipped":
+            latest[run["workflow_id"], job["name"], run["sha"]].append(run["created_at"])
+            if not lost:
+                ends[run["workflow_id"], job["name"]][run["sha"]].append((job["conclusion"] == "success", run))
+    for _ in range(2):  # from the rows, and from what is kept
+        found = flaky.flakiness(database, window)
+        assert found.basis.n == sum(map(len, ends.values()))
+        for one in found.jobs:
+            by_sha = ends[one.workflow_id, one.name]
+            both = [sha for sha, seen in by_sha.items() if len({good for good, _ in seen}) == 2]
+            assert (one.n, one.flaky) == (len(by_sha), len(both))
+            newest = sorted(both, key=lambda sha, of=one: -max(latest[of.workflow_id, of.name, sha]))[:5]
+            assert [(commit.sha, commit.failed_in, commit.succeeded_in) for commit in one.commits] == [
+                (sha, *(max(run["id"] for good, run in by_sha[sha] if good is which) for which in (False, True)))
+                for sha in newest
+            ]
+        assert found.flaky > 15
 
 
 def test_what_the_log_says_of_the_machine_is_no_flakiness(database: Database) -> None:
