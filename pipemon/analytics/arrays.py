@@ -56,7 +56,8 @@ def _between(low: float, high: float, rank: float) -> float:
 
 def percentiles(keys: Array, values: Array, counts: Array, fraction: float) -> dict[int, float]:
     """Return the percentile of each key's values, each so often as it is counted: whole numbers from 0, below 2^31."""
-    order = np.argsort(keys.astype("i8") << 32 | values)
+    # They come as a few stretches, each in order.
+    order = np.argsort(keys.astype("i8") << 32 | values, kind="stable")
     key, value, upto = keys[order], values[order], np.cumsum(counts[order])
     begins = np.flatnonzero(np.diff(key, prepend=-1))
     before = np.concatenate(([0], upto))[begins]

@@ -9,8 +9,8 @@ from pipemon.analytics.incidents import Recovery
 from pipemon.analytics.trends import Group, Point
 from pipemon.queries import incidents
 from pipemon.queries.changes import Change, change_of, minutes_of
-from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
+from pipemon.queries.look import Look, Source, over
 from pipemon.queries.rows import Rows
 from pipemon.queries.scope import Scope
 from pipemon.queries.window import (

@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import sqlalchemy as sa
 
-from pipemon.analytics.arrays import count
+from pipemon.analytics.arrays import Array, count, number, total
 from pipemon.analytics.bottlenecks import JobPart, JobRun, JobShare, parts, shares
 from pipemon.analytics.stats import rate
 from pipemon.domain.runs import STAMP_SLACK_SECONDS, is_decisive
 from pipemon.queries.aside import aside
-from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.kept import Kept
+from pipemon.queries.look import Look, Source, over
 from pipemon.queries.newest import newest
 from pipemon.queries.rows import Rows
 from pipemon.queries.scope import Query, Scope
-from pipemon.store.schema import jobs, runs, workflows
+from pipemon.store.schema import jobs, runs
 
 MOST_RUNS = 500
 MOST_ROWS = 10
@@ -107,6 +107,7 @@ def bottlenecks(db: Source, scope: Scope) -> Bottlenecks:
 
 def failing_steps(db: Source, scope: Scope) -> tuple[FailingStep, ...]:
     """Return at which steps the failed jobs of the scope's failed runs failed, most often first."""
+    db = Look.at(db)
     names = _names(db, scope)
     return tuple(
         FailingStep(*names[workflow_id], job, step, count, last, _of_failed(scope, workflow_id, job))
@@ -114,23 +115,35 @@ def failing_steps(db: Source, scope: Scope) -> tuple[FailingStep, ...]:
     )
 
 
+STEP = ("workflow_id", "name", "step")
+
+
 def _by_step(rows: Rows) -> list[tuple[int, str, str, int, int]]:
     """Return workflow, job and step, how many failed there, and the newest run in which one did."""
-    known = rows.where(rows.known("step"))
-    key, groups = known.keyed("workflow_id", "name", "step")
-    n, last = count(key, len(groups)), np.zeros(len(groups), "i8")
-    last[key] = known["id"]  # in the order of time: the newest is written last
-    found = [(*group, *each) for group, each in zip(groups, zip(n.tolist(), last.tolist(), strict=True), strict=True)]
-    return sorted(found, key=lambda row: (-row[3], *row[1:3], row[0]))[:MOST_ROWS]
+    *found, counts, runs_of = map(np.concatenate, zip(*(piece.kept(_steps) for piece in rows.pieces), strict=True))
+    key, codes = number(found)
+    n, last = total(key, len(codes[0]), counts), np.zeros(len(codes[0]), "i8")
+    last[key] = runs_of  # in the order of time: the newest is written last
+    words = (map(partial(rows.word, name), own.tolist()) for name, own in zip(STEP, codes, strict=True))
+    told = zip(*words, n.tolist(), last.tolist(), strict=True)
+    return sorted(told, key=lambda row: (-row[3], *row[1:3], row[0]))[:MOST_ROWS]
+
+
+def _steps(piece: Rows) -> tuple[Array, ...]:
+    """Return the codes of workflow, job and step, and of each how many failed there, and the newest run."""
+    known = piece.where(piece.known("step"))
+    key, codes = number([known[name] for name in STEP])
+    last = np.zeros(len(codes[0]), "i8")
+    last[key] = known["id"]
+    return *codes, count(key, len(last)), last
 
 
 def _of_failed(scope: Scope, workflow_id: int, job: str) -> Scope:
     return replace(scope, workflow=str(workflow_id), failed_job=job)
 
 
-def _names(db: Source, scope: Scope) -> Names:
-    known = (workflows.c.id, workflows.c.repository_id, workflows.c.name)
-    return _Named({key: (scope.repositories.get(own, ""), name) for key, own, name in db.heavy(sa.select(*known))})
+def _names(db: Look, scope: Scope) -> Names:
+    return _Named({key: (scope.repositories.get(own, ""), name) for key, (own, name) in db.workflows.items()})
 
 
 class _Named(dict[int, tuple[str, str]]):

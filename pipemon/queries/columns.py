@@ -5,27 +5,24 @@ A day's page is kept while nothing of its runs has changed (store.days). It come
 
 import threading
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import sqlalchemy as sa
 
 from pipemon.queries.aside import aside
-from pipemon.queries.chosen import Block, Filter, chosen
+from pipemon.queries.chosen import Block, Filter
 from pipemon.queries.kept import Kept
 from pipemon.queries.pages import FORMAT, PARTS, WORDS, Arrays, Page, from_bytes, make
-from pipemon.queries.rows import Rows, Words
+from pipemon.queries.rows import Words
 from pipemon.queries.scope import Scope, workflows_called, workflows_like
 from pipemon.store import days as store
 from pipemon.store.days import DAY, Mark
 from pipemon.store.engine import Database
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 # Days whose arrays are joined: an answer about two years then goes over two dozen of them.
 BLOCK_DAYS = 30
@@ -164,48 +161,9 @@ class Columns:
 _KEPT: WeakKeyDictionary[Database, Columns] = WeakKeyDictionary()
 
 
-class Look:
-    """A database as one answer looks at it: the rows of a scope are chosen once, whatever is asked of them then."""
-
-    def __init__(self, db: Database) -> None:
-        self.db = db
-        self.read, self.heavy = db.read, db.heavy
-        self._columns = _KEPT.setdefault(db, Columns())
-        self.kept = self._columns.kept
-        self._chosen: list[tuple[str, Scope, Rows]] = []
-
-    @classmethod
-    def at(cls, db: "Source") -> "Look":
-        """Return a look at the database; the one that is taken already, where it is."""
-        return db if isinstance(db, Look) else cls(db)
-
-    def rows(self, part: str, scope: Scope) -> Rows:
-        """Return the rows of the part that are in the scope."""
-        for known, same, rows in self._chosen:
-            if known == part and same == scope:
-                return rows
-        end = END if scope.created_to is None else scope.created_to
-        blocks = self._columns.blocks(self.db, part, scope.created_from or 0, end)
-        wanted = self._columns.filter(self.db, scope)
-        rows = aside(chosen, part, blocks, wanted, self._columns.words, self._columns.kept)
-        self._chosen.append((part, scope, rows))
-        return rows
-
-
-Source: TypeAlias = Database | Look
-
-
-def over(
-    db: Source,
-    part: str,
-    scope: Scope,
-    function: Callable[Concatenate[Rows, P], T],
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> T:
-    """Return what a pure function makes of the scope's rows, in a native thread: the hub goes on meanwhile."""
-    rows = Look.at(db).rows(part, scope)
-    return aside(lambda: function(rows, *args, **kwargs))
+def columns_of(db: Database) -> Columns:
+    """Return the columns of this database; they live as long as it does."""
+    return _KEPT.setdefault(db, Columns())
 
 
 def _ids(db: Database, query: sa.Select[Any]) -> set[int]:

@@ -5,16 +5,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import sqlalchemy as sa
 
 from pipemon.analytics.arrays import Array, count, number, percentiles
 from pipemon.domain.runs import is_decisive, is_failed
-from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
+from pipemon.queries.look import Look, Source, over
 from pipemon.queries.rows import Measured, Rows
 from pipemon.queries.scope import Scope
 from pipemon.queries.window import Basis, Tally, Window, basis, read_groups
-from pipemon.store.schema import workflows
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +40,10 @@ class Comparison:
 def comparison(db: Source, window: Window) -> Comparison:
     """Return the workflows of the window side by side; a workflow is its id, whatever it was called when."""
     db = Look.at(db)
-    names = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
     rows = [
         WorkflowRow(
             id=key,
-            name=names.get(key, str(key)),
+            name=db.workflow(key),
             repository=window.scope.repositories[repository_id],
             tally=ended,
             p95_seconds=p95,

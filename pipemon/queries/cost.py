@@ -6,17 +6,14 @@ from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any, TypeAlias
 
-import sqlalchemy as sa
-
 from pipemon.analytics.prices import price_of
 from pipemon.queries.aside import aside
-from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
+from pipemon.queries.look import Look, Source, over
 from pipemon.queries.rows import Measured, Rows
 from pipemon.queries.scope import Scope
 from pipemon.queries.verdicts import PURPOSES
 from pipemon.queries.window import Basis, Exclusion, Window, coverage
-from pipemon.store.schema import workflows
 
 WASTES = ("failed", "cancelled", "rerun", "superseded")
 
@@ -111,8 +108,7 @@ def cost(db: Source, window: Window, prices: Mapping[str, float]) -> Cost:
     """Return the estimate for the jobs of the window's runs, every attempt's."""
     db = Look.at(db)
     sums = over(db, "jobs", window.scope, _spent, prices)
-    names = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
-    bill, rows, labels = aside(_told, sums, names, window.scope, prices)
+    bill, rows, labels = aside(_told, sums, db.workflows, window.scope, prices)
     every = bill.whole
     excluded = (Exclusion("minutes_without_a_price", every.unpriced),) if every.unpriced else ()
     basis = Basis(window, every.jobs, excluded, coverage(db, window))
@@ -145,12 +141,12 @@ def _spent(rows: Rows, prices: Mapping[str, float]) -> _Sums:
 
 
 def _told(
-    sums: _Sums, names: Mapping[int, str], scope: Scope, prices: Mapping[str, float]
+    sums: _Sums, names: Mapping[int, tuple[int, str]], scope: Scope, prices: Mapping[str, float]
 ) -> tuple[Bill, tuple[WorkflowBill, ...], tuple[LabelBill, ...]]:
     """Return the bill of all, and those of the workflows and of the labels, the dearest first."""
     rows = [
         WorkflowBill(
-            scope.repositories[repository_id], key, names.get(key, str(key)), _bill(own),
+            scope.repositories[repository_id], key, names.get(key, (0, str(key)))[1], _bill(own),
             replace(scope, workflow=str(key)),
         )
         for (repository_id, key), own in sums.by_workflow.items()

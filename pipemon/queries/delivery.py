@@ -11,9 +11,9 @@ from pipemon.analytics.delivery import Facts, Failure, facts
 from pipemon.analytics.four_keys import Keys, keys
 from pipemon.queries.aside import aside
 from pipemon.queries.changes import Change, change_of, minutes_of
-from pipemon.queries.columns import Look, Source
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.history import Gap
+from pipemon.queries.look import Look, Source
 from pipemon.queries.past import Line, lines
 from pipemon.queries.scope import Query, in_repositories
 from pipemon.queries.window import DAY_SECONDS, Basis, Coverage, Exclusion, Window, coverage

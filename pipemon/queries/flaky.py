@@ -10,14 +10,14 @@ import sqlalchemy as sa
 
 from pipemon.analytics.arrays import Array, count, number, total
 from pipemon.analytics.stats import rate, wilson
-from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.commits import Commits, again
 from pipemon.queries.freshness import AsOf
+from pipemon.queries.look import Look, Source, over
 from pipemon.queries.rows import Measured, Rows
 from pipemon.queries.scope import Scope
 from pipemon.queries.verdicts import OTHER, PLATFORM
 from pipemon.queries.window import Basis, Exclusion, Window, coverage
-from pipemon.store.schema import runs, workflows
+from pipemon.store.schema import runs
 
 MOST_JOBS = 100
 MOST_COMMITS = 5
@@ -88,12 +88,11 @@ def flakiness(db: Source, window: Window, most: int = MOST_JOBS) -> Flakiness:
     """Return the jobs of the window's runs that are flaky, and those that the platform failed."""
     db = Look.at(db)
     found = over(db, "jobs", window.scope, _counted, most)
-    names = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
     shas = _shas(db, [run_id for row in found.rows for pair in row.commits for run_id in pair])
     told = tuple(
         FlakyJob(
             window.scope.repositories[row.repository_id], row.workflow_id,
-            names.get(row.workflow_id, str(row.workflow_id)), row.name, row.n, row.flaky, row.platform,
+            db.workflow(row.workflow_id), row.name, row.n, row.flaky, row.platform,
             tuple(FlakyCommit(shas[failed], failed, good) for failed, good in row.commits if failed in shas),
             replace(window.scope, workflow=str(row.workflow_id), job=row.name),
         )

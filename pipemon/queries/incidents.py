@@ -11,7 +11,8 @@ from pipemon.analytics.arrays import Array, count, percentile, total
 from pipemon.analytics.incidents import Recovery
 from pipemon.analytics.trends import Point
 from pipemon.queries.aside import aside
-from pipemon.queries.columns import END, Source, over
+from pipemon.queries.columns import END
+from pipemon.queries.look import Source, over
 from pipemon.queries.rows import Rows
 from pipemon.queries.runs import AUTHOR, NAME
 from pipemon.queries.scope import Query, Scope

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipemon.queries.columns import Source, over
+from pipemon.queries.look import Source, over
 from pipemon.queries.rows import Rows
 from pipemon.queries.scope import Scope
 

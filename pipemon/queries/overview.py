@@ -6,8 +6,8 @@ from typing import Any
 from pipemon.analytics.four_keys import Keys, no_keys
 from pipemon.queries import analytics
 from pipemon.queries.analytics import Changes, Numbers, Overview
-from pipemon.queries.columns import Look, Source
 from pipemon.queries.delivery import Delivers, KeyChanges, production
+from pipemon.queries.look import Look, Source
 from pipemon.queries.window import Window
 
 OF_NO_BUILD = "Deployments belong to no branch, workflow or event of builds: ask without these."

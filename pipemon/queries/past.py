@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from pipemon.analytics.sheets import Past, Sheet, pack, unpack
 from pipemon.domain.deployments import UNDOES
 from pipemon.queries.aside import aside
-from pipemon.queries.columns import Look, Source
+from pipemon.queries.look import Look, Source
 from pipemon.queries.scope import Query, Scope, in_repositories, workflows_like
 from pipemon.store.engine import Database
 from pipemon.store.schema import runs

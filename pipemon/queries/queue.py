@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from pipemon.analytics.arrays import Array, Spread
-from pipemon.queries.columns import END, Look, Source, over
+from pipemon.queries.columns import END
 from pipemon.queries.freshness import AsOf
+from pipemon.queries.look import Look, Source, over
 from pipemon.queries.rows import Measured, Rows
 from pipemon.queries.verdicts import COPIED, UNKNOWN
 from pipemon.queries.window import DAY_SECONDS, Basis, Exclusion, Window, coverage

@@ -9,9 +9,9 @@ from pipemon.analytics.incidents import Recovery
 from pipemon.analytics.trends import Point
 from pipemon.queries import incidents
 from pipemon.queries.aside import aside
-from pipemon.queries.columns import Look, Source
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.incidents import Incident
+from pipemon.queries.look import Look, Source
 from pipemon.queries.window import Basis, Exclusion, Window, basis, read_groups, tally
 
 MOST_LISTED = 1000

@@ -11,14 +11,14 @@ from pipemon.analytics.shifts import Numbers, Shift
 from pipemon.analytics.stats import percentiles_of
 from pipemon.domain.runs import is_decisive, is_failed
 from pipemon.queries.aside import aside
-from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
+from pipemon.queries.look import Look, Source, over
 from pipemon.queries.rows import Rows, joined
-from pipemon.queries.scope import Query, Scope
+from pipemon.queries.scope import Scope
 from pipemon.queries.series import CREATED, NONE, RED, RUN, SECONDS, Found, Series, shifts_in
 from pipemon.queries.verdicts import GOOD, OTHER
 from pipemon.queries.window import DAY_SECONDS, Basis, Window, coverage
-from pipemon.store.schema import runs, workflows
+from pipemon.store.schema import runs
 
 # Of each workflow the newest runs, of the workflows the busiest of the last month: an answer stays quick.
 MOST_RUNS = 200
@@ -106,13 +106,11 @@ def _marks(db: Source, found: Sequence[Found]) -> dict[int, Mark]:
     return {row[0]: Mark(*row) for row in rows}
 
 
-def _busiest(db: Source, window: Window) -> dict[int, tuple[int, str]]:
+def _busiest(db: Look, window: Window) -> dict[int, tuple[int, str]]:
     """Return repository and name of the workflows with the most decisive runs lately, the busiest first."""
     lately = max(window.from_at, window.as_of.timestamp - BUSY_DAYS * DAY_SECONDS)
     ids = over(db, "runs", replace(window.scope, created_from=lately), _most_run)
-    query: Query = sa.select(workflows.c.id, workflows.c.repository_id, workflows.c.name)
-    known = {key: (own, name) for key, own, name in db.heavy(query.where(workflows.c.id.in_(ids)))}
-    return {key: known[key] for key in ids if key in known}
+    return {key: db.workflows[key] for key in ids if key in db.workflows}
 
 
 def _most_run(rows: Rows) -> list[int]:

@@ -138,10 +138,8 @@ class Rows:
 
         `measured` says of a part which of its rows count, and what is summed up of them; None: how many they are.
         """
-        found = [part.kept(_sums, tuple(names), measured, args) for part in self.parts]
-        key, codes = number([np.concatenate([one[0][place] for one in found]) for place in range(len(names))])
-        sums = [np.concatenate([one[1][place] for one in found]) for place in range(len(found[0][1]))]
-        return self._values(names, codes), [total(key, len(codes[0]), each) for each in sums]
+        codes, sums = _added([piece.kept(_sums, tuple(names), measured, args) for piece in self.pieces])
+        return self._values(names, codes), sums
 
     def _numbered(self, names: Sequence[str]) -> tuple[Array, list[Array]]:
         """Return the number of each row's group, and the codes of the groups by column."""
@@ -156,7 +154,11 @@ class Rows:
         return key, [by_name[name] for name in names]
 
     def _values(self, names: Sequence[str], codes: Sequence[Array]) -> list[tuple[Any, ...]]:
-        columns = [[self.word(name, code) for code in own.tolist()] for name, own in zip(names, codes, strict=True)]
+        words = [self.words[name].values if name in self.words else None for name in names]
+        columns = (
+            own.tolist() if known is None else [known[code] for code in own.tolist()]
+            for known, own in zip(words, codes, strict=True)
+        )  # fmt: skip
         return list(zip(*columns, strict=True))
 
 
@@ -164,14 +166,25 @@ class Rows:
 Measured: TypeAlias = tuple[Rows, list[Array | None]]
 
 
-def _sums(
-    part: Rows, names: Sequence[str], measured: Callable[..., Measured], args: tuple[Any, ...]
-) -> tuple[list[Array], list[Array]]:
-    """Return the codes of the part's groups by column, and their sums."""
-    some, measures = measured(part, *args)
+# The codes of some groups by column, and their sums.
+Sums: TypeAlias = tuple[list[Array], list[Array]]
+
+
+def _sums(piece: Rows, names: Sequence[str], measured: Callable[..., Measured], args: tuple[Any, ...]) -> Sums:
+    if len(piece.parts) > 1:
+        return _added([part.kept(_sums, names, measured, args) for part in piece.parts])
+    some, measures = measured(piece, *args)
     key, codes = some._numbered(names)
     size = len(codes[0])
     return codes, [np.bincount(key, weights=each, minlength=size) for each in measures]
+
+
+def _added(found: Sequence[Sums]) -> Sums:
+    columns, sums = (
+        [np.concatenate(each) for each in zip(*(one[place] for one in found), strict=True)] for place in (0, 1)
+    )
+    key, codes = number(columns)
+    return codes, [total(key, len(codes[0]), each) for each in sums]
 
 
 def joined(parts: Sequence[Rows], words: Mapping[str, Words], kept: Keeps | None = None) -> Rows:

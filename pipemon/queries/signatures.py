@@ -8,13 +8,13 @@ import numpy as np
 import sqlalchemy as sa
 
 from pipemon.analytics.arrays import NOTHING, Array, count, dense, number, sum_up
-from pipemon.queries.columns import END, Look, Source, over
+from pipemon.queries.columns import END
 from pipemon.queries.failures import Seen
 from pipemon.queries.freshness import AsOf
+from pipemon.queries.look import Look, Source, over
 from pipemon.queries.rows import Rows
 from pipemon.queries.scope import Scope
 from pipemon.queries.window import Basis, Exclusion, Window, coverage
-from pipemon.store.schema import workflows
 from pipemon.store.schema_failures import failures
 
 MOST_SIGNATURES = 100
@@ -62,7 +62,6 @@ def signatures(db: Source, window: Window, limit: int = MOST_SIGNATURES) -> Sign
     scope = window.scope
     found = over(db, "failures", scope, _grouped, limit)
     titles = _titles(db, [one.latest for one in found.groups])
-    called = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
     every = Scope(scope.repositories, exclude_workflows=scope.exclude_workflows)
     known = over(db, "failures", every, _seen_before, tuple(one.code for one in found.groups))
     groups = []
@@ -70,7 +69,7 @@ def signatures(db: Source, window: Window, limit: int = MOST_SIGNATURES) -> Sign
         title, run_id = titles[one.latest]
         names = (
             [scope.repositories[key] for key in one.repositories],
-            [called[key] for key in one.workflows if key in called],
+            [db.workflows[key][1] for key in one.workflows if key in db.workflows],
             [name for name in one.branches if name is not None],
             [name for name in one.jobs if name is not None],
         )
@@ -165,7 +164,7 @@ def _met_in(rows: Rows, column: str, codes: Sequence[int]) -> list[list[Any]]:
     """Return the words of the column that each of these signatures was met with."""
     pairs = [piece.kept(_pairs, column) for piece in rows.pieces]
     signature, word = (np.concatenate([one[place] for one in pairs] or [NOTHING]) for place in (0, 1))
-    order = np.argsort(signature)
+    order = np.argsort(signature, kind="stable")  # few stretches, each in order
     signature, word = signature[order], word[order]
     ends = (np.searchsorted(signature, codes, side) for side in ("left", "right"))
     found = (np.unique(word[begin:end]).tolist() for begin, end in zip(*ends, strict=True))

@@ -11,14 +11,14 @@ from pipemon.analytics.stats import Summary, rate
 from pipemon.analytics.trends import Point
 from pipemon.domain.runs import is_decisive, is_failed
 from pipemon.queries import signatures as reasons
-from pipemon.queries.columns import Look, Source, over
 from pipemon.queries.freshness import AsOf
+from pipemon.queries.look import Look, Source, over
 from pipemon.queries.rows import Measured, Rows
 from pipemon.queries.runs import AUTHOR
 from pipemon.queries.scope import Query, Scope
 from pipemon.queries.verdicts import GOOD, OTHER
 from pipemon.queries.window import Basis, Tally, Window, basis, ends_by_word, read_periods, tally
-from pipemon.store.schema import runs, workflows
+from pipemon.store.schema import runs
 
 MOST_ROWS = 10
 
@@ -182,10 +182,10 @@ def _marks(db: Source, scope: Scope, is_wanted: Callable[[str | None], bool], or
 
 def _failing_jobs(db: Source, scope: Scope) -> tuple[JobRow, ...]:
     """Return the ten jobs of the latest attempts of the window's failed runs that failed most often."""
-    names = dict(db.heavy(sa.select(workflows.c.id, workflows.c.name)))
+    db = Look.at(db)
     return tuple(
         JobRow(
-            scope.repositories[repository], names.get(workflow, str(workflow)), name, n, failed,
+            scope.repositories[repository], db.workflow(workflow), name, n, failed,
             replace(scope, workflow=str(workflow), failed_job=name),
         )
         for repository, workflow, name, n, failed in over(db, "jobs", scope, _worst_jobs)

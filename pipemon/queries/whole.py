@@ -6,10 +6,10 @@ from typing import Any
 
 from pipemon.queries import bottlenecks, comparison, cost, flaky, regressions, tables
 from pipemon.queries.bottlenecks import FailingStep, SlowJob, SlowStep
-from pipemon.queries.columns import Look, Source
 from pipemon.queries.comparison import Comparison, WorkflowRow
 from pipemon.queries.cost import Spent
 from pipemon.queries.flaky import FlakyJob
+from pipemon.queries.look import Look, Source
 from pipemon.queries.regressions import Regression
 from pipemon.queries.tables import Failures, Performance
 from pipemon.queries.window import DAY_SECONDS, Window

@@ -13,9 +13,9 @@ from pipemon.analytics.stats import rate
 from pipemon.analytics.trends import Group, period_starts
 from pipemon.domain.runs import FAILED, is_decisive, is_failed
 from pipemon.queries import history
-from pipemon.queries.columns import Source, over
 from pipemon.queries.freshness import AsOf
 from pipemon.queries.history import Gap
+from pipemon.queries.look import Source, over
 from pipemon.queries.rows import Rows
 from pipemon.queries.scope import Scope
 
