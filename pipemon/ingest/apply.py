@@ -16,6 +16,7 @@ from pipemon.domain.runs import FAILED, Attempt, Job, JobList, Run, attempt_time
 from pipemon.ingest import deployed, rolled
 from pipemon.ingest.deployed import Deployed
 from pipemon.store import coverage, events, failures, runs, state
+from pipemon.turns import Stretch
 
 # A job may lag behind its run for a while; after this long its state in a complete list is what will stay.
 SETTLED_AFTER_SECONDS = 3600
@@ -96,16 +97,21 @@ def apply(conn: Connection, batch: Batch, recorded_at: float) -> Applied:
     """
     now = int(recorded_at)
     events.lock(conn)
+    stretch = Stretch()
     known = _Known(conn, batch)
     _merge_runs(known, batch)
+    stretch.rest()
     known.load_jobs(conn, {listed.run_id for listed in batch.jobs})
     _merge_jobs(known, batch)
     _set_times(known, batch, now)
+    stretch.rest()
     place = events.position(conn).last_id
     news = [*_run_news(known, batch, now, place), *_job_news(known, batch.live_since)]
     news += _set_marks(conn, known, batch, now)
+    stretch.rest()
     jobs = known.changed_jobs()
     applied = _write(conn, known, jobs, batch, now)
+    stretch.rest()
     worked = {job.run_id for job in jobs}
     was, after = (known.runs_before, known.attempts_before), (known.runs, dict(known.all_attempts()))
     rolled.follow(conn, batch.repository_id, was, after, {*known.marks, *batch.gone}, worked)
@@ -113,6 +119,7 @@ def apply(conn: Connection, batch: Batch, recorded_at: float) -> Applied:
     if not batch.deployed.is_empty:
         count, told = deployed.take_in(conn, batch.repository_id, batch.deployed, batch.live_since)
         applied, news = replace(applied, deployments=count), news + told
+    stretch.rest()
     count = events.append(conn, news, recorded_at)
     if batch.etags:
         state.mark_applied(conn, batch.etags, now)

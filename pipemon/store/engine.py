@@ -23,6 +23,7 @@ from pipemon.store.trouble import (
     is_transient,
     translate,
 )
+from pipemon.turns import give_turn
 
 __all__ = ["Database", "DatabaseBusy", "DatabaseError", "DatabaseFull", "DatabaseUnusable", "translate"]
 
@@ -37,8 +38,6 @@ POSTGRESQL = {"connect_timeout": 5, "keepalives_idle": 30, "tcp_user_timeout": 3
 WAL_BYTES = 16 * 1024 * 1024
 # So many rows are made of PostgreSQL's answer at a stretch: a few milliseconds.
 ROWS_A_TURN = 500
-# Not 0: that lets those run who wait to run, but looks for no timer and no socket.
-TURN_SECONDS = 0.0001
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 
@@ -187,7 +186,7 @@ def _in_turns(result: sa.CursorResult[Any]) -> list[tuple[Any, ...]]:
     while rows := result.fetchmany(ROWS_A_TURN):
         found += map(tuple, rows)
         if len(rows) == ROWS_A_TURN:
-            gevent.sleep(TURN_SECONDS)
+            give_turn()
     return found
 
 

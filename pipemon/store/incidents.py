@@ -17,6 +17,7 @@ from pipemon.store import days
 from pipemon.store.schema import attempts, runs
 from pipemon.store.schema_rollups import incidents
 from pipemon.store.upsert import upsert
+from pipemon.turns import Stretch
 
 AT_ONCE = 200
 PLACE = (runs.c.run_number, attempts.c.run_attempt, runs.c.id)
@@ -92,6 +93,7 @@ def follow(conn: Connection, repository_id: int, touched: Iterable[Run]) -> None
         of_pull_request = (run.event or "").startswith("pull_request")
         lines.setdefault(Line(repository_id, run.workflow_id, run.branch, of_pull_request), set()).add(run.run_number)
     moments: list[int] = []
+    stretch = Stretch()
     for line, numbers in lines.items():
         done: int | None = -1
         for number in sorted(numbers):
@@ -99,6 +101,7 @@ def follow(conn: Connection, repository_id: int, touched: Iterable[Run]) -> None
             if done is not None and number >= done:
                 done, moved = _redo(conn, line, number)
                 moments += moved
+                stretch.rest()
     days.touch(conn, moments)
 
 

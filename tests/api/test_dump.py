@@ -6,6 +6,7 @@ from typing import Any
 import marshmallow
 import pytest
 
+from pipemon import turns
 from pipemon.api.schemas import base
 from pipemon.api.schemas.base import Answer
 from tests.api.conftest import Api
@@ -31,8 +32,8 @@ def test_both_ways_agree(api: Api, monkeypatch: pytest.MonkeyPatch, path: str) -
 
 
 def test_while_a_long_list_is_given_its_form_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns: list[float] = []
-    monkeypatch.setattr(base.gevent, "sleep", turns.append)
+    taken: list[float] = []
+    monkeypatch.setattr(turns.gevent, "sleep", taken.append)
 
     class Point(Answer):
         n = marshmallow.fields.Integer()
@@ -42,5 +43,5 @@ def test_while_a_long_list_is_given_its_form_others_have_their_turn(monkeypatch:
 
     many = [SimpleNamespace(n=number) for number in range(3 * base.AT_ONCE)]
     assert len(Points().dump(SimpleNamespace(points=many))["points"]) == len(Point(many=True).dump(many)) == len(many)
-    assert turns == [base.TURN_SECONDS] * 6
-    assert base.TURN_SECONDS > 0
+    assert taken == [turns.TURN_SECONDS] * 6
+    assert turns.TURN_SECONDS > 0

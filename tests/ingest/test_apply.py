@@ -4,15 +4,18 @@ import json
 import random
 from dataclasses import replace
 
+import gevent
 import pytest
 import sqlalchemy as sa
 
+from pipemon import turns
 from pipemon.domain.coverage import Range
 from pipemon.domain.runs import JobList, Run
 from pipemon.ingest.apply import Applied, Batch, Sighting, apply
 from pipemon.store import coverage, events, repositories, runs, state
 from pipemon.store.engine import Database
 from pipemon.store.schema import events as events_table
+from pipemon.store.schema import runs as runs_table
 from tests.builders import a_job, a_run
 from tests.domain.test_merge import history
 
@@ -58,6 +61,26 @@ def test_applying_again_changes_nothing(database: Database, repo: int) -> None:
     with database.read() as conn:
         assert events.position(conn) == position
     assert log_of(database) == before
+
+
+def test_a_large_batch_gives_turns_and_shows_nothing_before_its_commit(
+    database: Database, repo: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "STRETCH_SECONDS", 0)
+    seen: list[int] = []
+
+    def look() -> None:
+        while True:
+            with database.read() as conn:
+                seen.append(conn.execute(sa.select(sa.func.count()).select_from(runs_table)).scalar_one())
+            gevent.sleep(0)
+
+    watcher = gevent.spawn(look)
+    put(database, Batch(repo, runs=tuple(Sighting(a_run(id=number, run_number=number)) for number in range(1, 41))))
+    before = list(seen)
+    watcher.kill()
+    assert len(before) > 40
+    assert set(before) == {0}
 
 
 def test_a_failure_in_the_middle_leaves_neither_state_nor_event(database: Database, repo: int) -> None:

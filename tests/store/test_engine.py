@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from pipemon import turns
 from pipemon.store import engine
 from pipemon.store.engine import Database, DatabaseBusy, DatabaseError, DatabaseUnusable
 from pipemon.store.schema import event_log, repositories
@@ -170,12 +171,12 @@ def test_a_heavy_select_sees_each_commit_and_keeps_no_snapshot(database: Databas
 
 @only_postgresql
 def test_between_many_rows_others_have_their_turn(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    turns: list[float] = []
-    monkeypatch.setattr(engine.gevent, "sleep", turns.append)
+    taken: list[float] = []
+    monkeypatch.setattr(turns.gevent, "sleep", taken.append)
     many = sa.select(sa.func.generate_series(1, 10 * engine.ROWS_A_TURN))
     assert database.heavy(many) == [(number,) for number in range(1, 10 * engine.ROWS_A_TURN + 1)]
-    assert turns == [engine.TURN_SECONDS] * 10
-    assert engine.TURN_SECONDS > 0
+    assert taken == [turns.TURN_SECONDS] * 10
+    assert turns.TURN_SECONDS > 0
 
 
 def test_a_heavy_select_that_fails_says_so_in_our_words_alone(

@@ -5,13 +5,12 @@ from itertools import count
 from operator import attrgetter
 from typing import Any
 
-import gevent
 from marshmallow import EXCLUDE, RAISE, Schema, fields
+
+from pipemon.turns import give_turn
 
 # So many objects of lists are given their public form at a stretch: a few milliseconds.
 AT_ONCE = 200
-# Not 0: that lets those run who wait to run, but looks for no timer and no socket.
-TURN_SECONDS = 0.0001
 
 Convert = Callable[[Any], Any]
 
@@ -53,7 +52,7 @@ def _each(convert: Convert, values: Iterable[Any]) -> list[Any]:
     for value in values:
         found.append(convert(value))
         if next(_given) % AT_ONCE == 0:
-            gevent.sleep(TURN_SECONDS)
+            give_turn()
     return found
 
 
