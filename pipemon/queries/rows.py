@@ -96,10 +96,8 @@ class Rows:
         return found
 
     def adding(self, name: str, column: Array) -> "Rows":
-        """Return the rows with another column; what is made of it is not kept."""
-        self._known[name] = column
-        self._kept = None
-        return self
+        """Return the same rows with another column."""
+        return Rows(self.count, self.words, lambda own: column if own == name else self[own], self.heads)
 
     def where(self, wanted: Array) -> "Rows":
         """Return those of which the array is true."""
