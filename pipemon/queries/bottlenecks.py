@@ -21,6 +21,7 @@ from pipemon.queries.look import Look, Source, over
 from pipemon.queries.newest import newest
 from pipemon.queries.rows import Rows
 from pipemon.queries.scope import Query, Scope
+from pipemon.store.among import among
 from pipemon.store.schema import jobs, runs
 
 MOST_RUNS = 500
@@ -157,7 +158,7 @@ def _jobs_of(run_ids: Sequence[int]) -> Query:
     query: Query = (
         sa.select(runs.c.workflow_id, runs.c.id, jobs.c.name, jobs.c.started_at, jobs.c.completed_at, jobs.c.steps)
         .join_from(runs, jobs, sa.and_(jobs.c.run_id == runs.c.id, jobs.c.run_attempt == runs.c.run_attempt))
-        .where(runs.c.id.in_(run_ids))
+        .where(among(runs.c.id, run_ids))
         .where(jobs.c.status == "completed", ended != "skipped", jobs.c.completed_at >= jobs.c.started_at)
         .where(jobs.c.started_at >= runs.c.started_at - STAMP_SLACK_SECONDS)
         .where(sa.not_(sa.and_(ended == "cancelled", jobs.c.steps == "[]")))

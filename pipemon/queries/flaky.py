@@ -17,6 +17,7 @@ from pipemon.queries.rows import Measured, Rows
 from pipemon.queries.scope import Scope
 from pipemon.queries.verdicts import OTHER, PLATFORM
 from pipemon.queries.window import Basis, Exclusion, Window, coverage
+from pipemon.store.among import among
 from pipemon.store.schema import runs
 
 MOST_JOBS = 100
@@ -104,7 +105,7 @@ def flakiness(db: Source, window: Window, most: int = MOST_JOBS) -> Flakiness:
 
 
 def _shas(db: Source, run_ids: Sequence[int]) -> dict[int, str]:
-    return dict(db.heavy(sa.select(runs.c.id, runs.c.sha).where(runs.c.id.in_(run_ids), runs.c.sha.is_not(None))))
+    return dict(db.heavy(sa.select(runs.c.id, runs.c.sha).where(among(runs.c.id, run_ids), runs.c.sha.is_not(None))))
 
 
 @dataclass(frozen=True, slots=True)

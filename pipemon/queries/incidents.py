@@ -16,6 +16,7 @@ from pipemon.queries.look import Source, over
 from pipemon.queries.rows import Rows
 from pipemon.queries.runs import AUTHOR, NAME
 from pipemon.queries.scope import Query, Scope
+from pipemon.store.among import among
 from pipemon.store.schema import runs
 from pipemon.store.schema_rollups import incidents as table
 
@@ -103,7 +104,7 @@ def _told(db: Source, scope: Scope, wanted: Sequence[Opened]) -> dict[Opened, In
     )
     found: dict[Opened, Incident] = {}
     for place in range(0, len(ids), AT_ONCE):
-        rows = db.heavy(query.where(table.c.run_id.in_(ids[place : place + AT_ONCE])))
+        rows = db.heavy(query.where(among(table.c.run_id, ids[place : place + AT_ONCE])))
         found |= aside(_made, rows, scope.repositories, end)
     return found
 

@@ -14,6 +14,7 @@ from pipemon.domain.deployments import UNDOES
 from pipemon.queries.aside import aside
 from pipemon.queries.look import Look, Source
 from pipemon.queries.scope import Query, Scope, in_repositories, workflows_like
+from pipemon.store.among import among
 from pipemon.store.engine import Database
 from pipemon.store.schema import runs
 from pipemon.store.schema_deployments import deployments, sheets
@@ -102,7 +103,7 @@ def _excluded(db: Database, scope: Scope) -> list[int]:
 
 def _stored(ids: Collection[int]) -> Query:
     holds = sa.case((HOLDS, sheets.c.rows))
-    query: Query = sa.select(sheets.c.id, holds, sheets.c.leads).where(sheets.c.id.in_(ids))
+    query: Query = sa.select(sheets.c.id, holds, sheets.c.leads).where(among(sheets.c.id, ids))
     return query
 
 
@@ -129,7 +130,7 @@ def _history(ids: Collection[int]) -> Query:
     # Worked out once for each sheet, not for each deployment.
     names = ("id", "repository_id", "environment", "source", "month")
     begun = sa.select(*(sheets.c[name] for name in names), sa.func.coalesce(since, 0).label("since"))
-    own = begun.where(sheets.c.id.in_(ids)).cte("begun").prefix_with("MATERIALIZED")
+    own = begun.where(among(sheets.c.id, ids)).cte("begun").prefix_with("MATERIALIZED")
     same = [table[name] == own.c[name] for name in names[1:4]]
     kind = sa.func.coalesce(table.overruled_kind, table.kind)
     undone = sa.func.coalesce(table.blamed_id, table.previous_id)

@@ -18,6 +18,7 @@ from pipemon.queries.scope import Scope
 from pipemon.queries.series import CREATED, NONE, RED, RUN, SECONDS, Found, Series, shifts_in
 from pipemon.queries.verdicts import GOOD, OTHER
 from pipemon.queries.window import DAY_SECONDS, Basis, Window, coverage
+from pipemon.store.among import among
 from pipemon.store.schema import runs
 
 # Of each workflow the newest runs, of the workflows the busiest of the last month: an answer stays quick.
@@ -102,7 +103,7 @@ def regressions(db: Source, window: Window) -> Regressions:
 def _marks(db: Source, found: Sequence[Found]) -> dict[int, Mark]:
     ids = {key for one in found for key in (one.since, one.until) if key is not None}
     columns = (runs.c.id, runs.c.run_number, runs.c.sha, runs.c.created_at, runs.c.url)
-    rows = db.heavy(sa.select(*columns).where(runs.c.id.in_(sorted(ids)))) if ids else []
+    rows = db.heavy(sa.select(*columns).where(among(runs.c.id, sorted(ids)))) if ids else []
     return {row[0]: Mark(*row) for row in rows}
 
 

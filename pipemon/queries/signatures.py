@@ -15,6 +15,7 @@ from pipemon.queries.look import Look, Source, over
 from pipemon.queries.rows import Rows
 from pipemon.queries.scope import Scope
 from pipemon.queries.window import Basis, Exclusion, Window, coverage
+from pipemon.store.among import among
 from pipemon.store.schema_failures import failures
 
 MOST_SIGNATURES = 100
@@ -198,7 +199,7 @@ def _seen_before(rows: Rows, codes: tuple[int, ...]) -> dict[int, Seen]:
 
 def _titles(db: Source, job_ids: Collection[int]) -> dict[int, tuple[str | None, int]]:
     query = sa.select(failures.c.job_id, failures.c.title, failures.c.run_id)
-    return {row[0]: (row[1], row[2]) for row in db.heavy(query.where(failures.c.job_id.in_(sorted(job_ids))))}
+    return {row[0]: (row[1], row[2]) for row in db.heavy(query.where(among(failures.c.job_id, sorted(job_ids))))}
 
 
 def _basis(db: Source, window: Window, n: int, unsigned: Mapping[str, int]) -> Basis:

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from pipemon.domain.runs import JobList
 from pipemon.ingest.apply import Batch, Sighting, apply
-from pipemon.queries import analytics, comparison, cost, flaky, pages, queue, recoveries, tables, whole
+from pipemon.queries import analytics, comparison, cost, flaky, pages, queue, recoveries, whole
 from pipemon.queries import signatures as reasons
+from pipemon.queries import window as pipemon_window
 from pipemon.queries.chosen import chosen
 from pipemon.queries.columns import _KEPT, Columns
 from pipemon.queries.kept import ADDITIONS, Kept
@@ -41,7 +42,7 @@ ASKED: tuple[Callable[[Database, Window], Any], ...] = (
     analytics.trends,
     recoveries.recovery,
     whole.failures,
-    tables.performance,
+    whole.performance,
     comparison.comparison,
     flaky.flakiness,
     queue.queues,
@@ -252,6 +253,33 @@ def test_what_is_kept_is_what_would_be_made(database: Database, monkeypatch: pyt
     with_it = told(database, asked)
     monkeypatch.setattr(Kept, "find", lambda self, key: None)
     assert told(database, asked) == with_it
+
+
+def test_a_month_without_runs_lets_nothing_be_made_again(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_repository(database)
+    for days_ago in (170, 100, 3, 1):
+        a_run(database, created_at=T0 - days_ago * DAY)
+    window = Window(everything(database, created_from=T0 - 160 * DAY, created_to=T0), 160, NOW)
+    analytics.trends(database, window)
+    made: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(Kept, "keep", lambda self, key, value: made.append(key))
+    assert analytics.trends(database, window).basis.n == 3
+    assert made == []
+
+
+def test_a_word_that_comes_meanwhile_stops_no_answer(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    far(database, 1)
+    window = windows(database, random.Random(1))[0]
+    expected = analytics.trends(database, window)
+    forget_memory(database)
+    count_of_part = pipemon_window._ended
+
+    def slowly(part: Any, starts: tuple[int, ...]) -> Any:
+        part.words["conclusion"].code(f"never seen {len(part.words['conclusion'].values)}")
+        return count_of_part(part, starts)
+
+    monkeypatch.setattr(pipemon_window, "_ended", slowly)
+    assert analytics.trends(database, window) == expected
 
 
 def test_what_is_kept_has_a_cap() -> None:
