@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,25 @@ def test_S3_a_missing_file_is_made_and_a_missing_folder_is_not(tmp_path: Path) -
     check(db)
     db.close()
     assert "does not exist" in refused(tmp_path / "nowhere" / "x.sqlite3")
+
+
+def test_a_start_waits_for_the_look_through_no_longer_than_so(
+    tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(conn: sqlite3.Connection) -> str | sqlite3.Error:
+        try:
+            conn.execute("WITH n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n").fetchone()
+            return "ok"
+        except sqlite3.Error as error:
+            return error
+
+    shutil.copy(sqlite_template, tmp_path / "large.sqlite3")
+    monkeypatch.setattr("pipemon.store.upgrade._quick_check", endless)
+    monkeypatch.setattr("pipemon.store.upgrade.CHECK_SECONDS", 0.1)
+    db, began = Database(f"sqlite:///{tmp_path / 'large.sqlite3'}"), time.monotonic()
+    check(db)
+    assert 0.1 <= time.monotonic() - began < 5
+    db.close()
 
 
 def test_S3_damaged_files_are_refused_and_left_as_they_are(tmp_path: Path, sqlite_template: Path) -> None:
