@@ -110,8 +110,7 @@ def apply(conn: Connection, batch: Batch, recorded_at: float) -> Applied:
     news += _set_marks(conn, known, batch, now)
     stretch.rest()
     jobs = known.changed_jobs()
-    applied = _write(conn, known, jobs, batch, now)
-    stretch.rest()
+    applied = _write(conn, known, jobs, batch, now, stretch)
     worked = {job.run_id for job in jobs}
     was, after = (known.runs_before, known.attempts_before), (known.runs, dict(known.all_attempts()))
     rolled.follow(conn, batch.repository_id, was, after, {*known.marks, *batch.gone}, worked)
@@ -229,7 +228,7 @@ def _set_marks(conn: Connection, known: _Known, batch: Batch, now: int) -> list[
     return news + [diff.deleted_event(known.runs[run_id], now) for run_id in gone]
 
 
-def _write(conn: Connection, known: _Known, jobs: list[Job], batch: Batch, now: int) -> Applied:
+def _write(conn: Connection, known: _Known, jobs: list[Job], batch: Batch, now: int, stretch: Stretch) -> Applied:
     """Write the rows that differ from what was stored."""
     attempts = {key: attempt for key, attempt in known.all_attempts() if known.attempts_before.get(key) != attempt}
     touched = {run_id for run_id, _ in attempts} | {
@@ -240,8 +239,11 @@ def _write(conn: Connection, known: _Known, jobs: list[Job], batch: Batch, now: 
         run = known.runs[run_id]
         changed[run_id] = (run, known.attempts[run_id][run.run_attempt])
     runs.put_runs(conn, batch.repository_id, changed)
+    stretch.rest()
     runs.put_attempts(conn, batch.repository_id, attempts.values())
+    stretch.rest()
     runs.put_jobs(conn, batch.repository_id, jobs)
+    stretch.rest()
     failures.want(conn, batch.repository_id, [job for job in jobs if job.conclusion in FAILED], now)
     if changed:
         runs.put_workflows(conn, batch.repository_id, [run for run, _ in changed.values()])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import blake2b
 from heapq import nsmallest
 from itertools import groupby
 from operator import itemgetter
@@ -84,7 +85,7 @@ Names = dict[int, tuple[str, str]]
 def bottlenecks(db: Source, scope: Scope) -> Bottlenecks:
     """Return what holds up the newest decisive runs of the scope."""
     db = Look.at(db)
-    found = aside(_gathered, db.heavy(_jobs_of(newest(db, scope, is_decisive, MOST_RUNS))), db.kept)
+    found = aside(_gathered, db.heavy(_jobs_of(newest(db, scope, is_decisive, MOST_RUNS))), db.plain)
     names = _names(db, scope)
     return Bottlenecks(
         jobs=tuple(
@@ -167,6 +168,11 @@ def _jobs_of(run_ids: Sequence[int]) -> Query:
     return query
 
 
+def _digest(run: Sequence[tuple[Any, ...]]) -> bytes:
+    """Return what stands for all that is known of a run's jobs."""
+    return blake2b(repr(run).encode(), digest_size=16).digest()
+
+
 def _parts(run: Sequence[tuple[Any, ...]]) -> tuple[JobPart, ...]:
     return parts([*map(JobRun._make, run)])
 
@@ -181,7 +187,7 @@ class _Slowest(NamedTuple):
 def _gathered(rows: Sequence[tuple[Any, ...]], kept: Kept) -> _Slowest:
     runs_of = (tuple(group) for _, group in groupby(rows, key=itemgetter(1)))
     # Most of them were asked about before, and their jobs are the same.
-    found = shares(kept.get((_parts, run), partial(_parts, run)) for run in runs_of)
+    found = shares(kept.get((_parts, _digest(run)), partial(_parts, run)) for run in runs_of)
     slow = nsmallest(
         MOST_ROWS, found.jobs.values(), lambda one: (-one.exclusive, -one.seconds, one.name, one.workflow_id)
     )

@@ -32,6 +32,8 @@ END = 2**40
 MOST_BYTES = 256 * 1024 * 1024
 # And so much of what was made of them: an answer about two years then looks at those days alone that have changed.
 MOST_MADE_BYTES = 64 * 1024 * 1024
+# And of what was worked out of plain data that comes again: what a run's jobs held up, where a series shifts.
+MOST_PLAIN_BYTES = 16 * 1024 * 1024
 # Of so many windows it is remembered whether anything has changed since.
 MOST_SPANS = 256
 # The same words stand in several columns.
@@ -67,7 +69,7 @@ class Columns:
             for name in (name for name, kind in part.columns.items() if kind in WORDS):
                 self.words[name] = self.words.setdefault(SAME_WORDS.get(name, name), Words())
         self._blocks: dict[str, dict[int, _Block]] = {part: {} for part in PARTS}
-        self.kept = Kept(MOST_MADE_BYTES)
+        self.kept, self.plain = Kept(MOST_MADE_BYTES), Kept(MOST_PLAIN_BYTES)
         self._made = count()
         self._states: dict[tuple[str, int, int], tuple[tuple[Any, ...], list[int]]] = {}
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipemon.analytics.arrays import Array
+from pipemon.analytics.arrays import NOTHING, Array
 from pipemon.queries.rows import Rows
 from pipemon.queries.verdicts import BAD, GOOD, OTHER, PLATFORM
 
@@ -50,12 +50,16 @@ def again(rows: Rows) -> Commits:
 
 
 def _met(piece: Rows) -> _Met:
-    runs_of = piece.heads or piece
+    runs_of = _runs_of(piece)
     known = np.flatnonzero(runs_of["sha"] != 0)
     mixed = (runs_of["sha"] ^ runs_of["workflow_id"] * MIX)[known]
     commits, first, counts = np.unique(mixed, return_index=True, return_counts=True)
     places = known[first].astype("i4")
     return _Met(commits, places, (counts > 1) | (runs_of["single"][places] == 0))
+
+
+def _runs_of(piece: Rows) -> Rows:
+    return piece if piece.heads is None else piece.heads
 
 
 def _in_several(found: Sequence[Array]) -> Array:
@@ -74,7 +78,7 @@ def _has(ordered: Array, values: Array) -> tuple[Array, Array]:
 
 
 def _within(piece: Rows) -> Commits:
-    met, runs_of = piece.kept(_met), piece.heads or piece
+    met, runs_of = piece.kept(_met), _runs_of(piece)
     wanted = runs_of["sha"] != 0
     wanted[met.places[~met.are_again]] = False
     return _merged(_of_runs(piece, wanted))
@@ -83,7 +87,7 @@ def _within(piece: Rows) -> Commits:
 def _once(piece: Rows, met: _Met, commits: Array) -> Array:
     """Return which of the piece's runs are the only ones in it about one of these commits."""
     places, are_there = _has(met.commits, commits)
-    wanted = np.zeros(len(piece.heads or piece), bool)
+    wanted = np.zeros(len(_runs_of(piece)), bool)
     places = places[are_there]
     wanted[met.places[places[~met.are_again[places]]]] = True
     return wanted
@@ -93,7 +97,7 @@ def _of_runs(piece: Rows, wanted: Array) -> Commits:
     """Return the rows of these runs that have a result; it is looked at no thirty days that hold none of them."""
     found, begin = [], 0
     for part in piece.parts:
-        end = begin + len(part.heads or part)
+        end = begin + len(_runs_of(part))
         if (own := wanted[begin:end]).any():
             some = part.where(own[part["head"]] & (part["outcome"] != OTHER))
             outcome, run = some["outcome"], some["id"]
@@ -105,7 +109,11 @@ def _of_runs(piece: Rows, wanted: Array) -> Commits:
 
 
 def _joined(found: Sequence[Commits]) -> Commits:
-    return Commits._make(map(np.concatenate, zip(*found, strict=True))) if found else NONE
+    return (
+        Commits._make(map(np.concatenate, zip(*found, strict=True)))
+        if found
+        else Commits._make([NOTHING] * len(Commits._fields))
+    )
 
 
 def _where(rows: Commits, wanted: Array) -> Commits:
@@ -122,6 +130,3 @@ def _merged(rows: Commits) -> Commits:
     of_job = [column[order[begins]] for column in rows[:4]]
     newest = [np.maximum.reduceat(column[order], begins) for column in rows[5:]]
     return Commits._make([*of_job, np.add.reduceat(rows.rows[order], begins), *newest])
-
-
-NONE = Commits._make([np.empty(0, "i8")] * len(Commits._fields))

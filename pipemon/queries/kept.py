@@ -6,19 +6,20 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-# After so many additions it is looked at how much is kept.
+# After so many additions, or the 16th part of what may be kept, it is looked at how much is.
 ADDITIONS = 50
 
 
 class Kept:
-    """What was made of whole blocks, filter by filter: a block is replaced when any of its days changes.
+    """What was made of whole blocks, filter by filter, or of plain data; a key tells all that it was made of.
 
     It is asked in native threads, where a dictionary needs no lock: at the worst something is made twice.
     """
 
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
-        self._additions = count()
+        self._additions = count(1)
+        self._added = 0
         self._known: dict[tuple[Any, ...], tuple[Any, int]] = {}
 
     def get(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
@@ -35,10 +36,17 @@ class Kept:
         return found[0]
 
     def keep(self, key: tuple[Any, ...], made: Any) -> None:
-        """Keep it under this key; beyond so many bytes, what was not asked for the longest goes."""
-        self._known[key] = (made, _size(key) + _size(made))
-        if next(self._additions) % ADDITIONS:
+        """Keep it under this key, unless it alone is half of what may be; what was not asked for the longest goes."""
+        size = _size(key) + _size(made)
+        if size > self._most // 2:
             return
+        self._known[key] = (made, size)
+        self._added += size
+        if next(self._additions) % ADDITIONS == 0 or self._added > self._most // 16:
+            self._added = 0
+            self._shrink()
+
+    def _shrink(self) -> None:
         kept = list(self._known.items())
         size = sum(own for _, (_, own) in kept)
         for oldest, (_, own) in kept:

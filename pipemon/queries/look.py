@@ -24,7 +24,7 @@ class Look:
         self.db = db
         self.read, self.heavy = db.read, db.heavy
         self._columns = columns_of(db)
-        self.kept = self._columns.kept
+        self.kept, self.plain = self._columns.kept, self._columns.plain
         self._chosen: list[tuple[str, Scope, Rows]] = []
         self._workflows: dict[int, tuple[int, str]] | None = None
 

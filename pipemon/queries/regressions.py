@@ -84,7 +84,7 @@ def regressions(db: Source, window: Window) -> Regressions:
     db = Look.at(db)
     names = _busiest(db, window)
     of_runs = _of_runs(db, window, list(names))
-    found = aside(shifts_in, [*of_runs, *_of_jobs(db, window, of_runs[:JOB_WORKFLOWS])], db.kept)
+    found = aside(shifts_in, [*of_runs, *_of_jobs(db, window, of_runs[:JOB_WORKFLOWS])], db.plain)
     marks = _marks(db, found)
     told = [
         Regression(

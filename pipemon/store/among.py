@@ -24,6 +24,7 @@ class among(FunctionElement[bool]):
         return self
 
 
+@compiles(among)  # to be read in a log, too
 @compiles(among, "sqlite")
 def _for_sqlite(element: among, compiler: SQLCompiler, **options: Any) -> str:
     column, ids = (compiler.process(part, **options) for part in element.clauses)

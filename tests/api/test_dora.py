@@ -106,6 +106,12 @@ def test_the_keys_move_against_the_window_before(told: Api) -> None:
     assert change["deployment_frequency_per_day"] == {"absolute": 0.57, "relative": 407.14}
     assert (change["lead_time_minutes"], change["change_failure_rate"]["absolute"]) == (None, 40.0)
     assert told.get(OVERVIEW)["change"]["deployment_frequency_per_day"] == change["deployment_frequency_per_day"]
+    # Of one that may have failed or not, nothing was read yet: no number of its window is compared with.
+    unread = a_deployment("success", id=21, sha="9" * 40, created_at=T0 - 10 * DAY)
+    told.db.transact(lambda conn: apply(conn, Batch(1, 0, deployed=Deployed((unread,), {})), T0))
+    bump(told.db)
+    assert told.get(f"{DORA}?lookback_days=7")["change"] is None
+    assert told.get(OVERVIEW)["change"]["deployment_frequency_per_day"] is None
 
 
 @pytest.mark.parametrize("query", ["branch=main", "workflow=CI", "event=push"])

@@ -83,6 +83,36 @@ def test_a_large_batch_gives_turns_and_shows_nothing_before_its_commit(
     assert set(before) == {0}
 
 
+def test_turns_are_given_between_the_parts_of_a_batch_and_between_its_lines(
+    database: Database, repo: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = {"pipemon.ingest.apply": 0, "pipemon.store.incidents": 0}
+    for module in taken:
+
+        class Counted(turns.Stretch):
+            own = module
+
+            def rest(self) -> None:
+                taken[self.own] += 1
+
+        monkeypatch.setattr(f"{module}.Stretch", Counted)
+    seen = [a_run(id=number, run_number=number, branch=f"b{number}", conclusion="failure") for number in range(1, 31)]
+    put(database, Batch(repo, runs=tuple(map(Sighting, seen))))
+    assert taken["pipemon.ingest.apply"] >= 7
+    assert taken["pipemon.store.incidents"] >= 30
+
+
+def test_a_stretch_rests_no_longer_than_a_second_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, given = [0.0], list[float]()
+    monkeypatch.setattr(turns.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(turns, "give_turn", lambda: given.append(now[0]))
+    stretch = turns.Stretch()
+    for at in (0.001, 0.5, 0.504, 0.6, 1.5, 2.0):
+        now[0] = at
+        stretch.rest()
+    assert given == [0.5, 0.6]
+
+
 def test_a_failure_in_the_middle_leaves_neither_state_nor_event(database: Database, repo: int) -> None:
     run = a_run(repository="octo/shop")
 

@@ -10,12 +10,13 @@ from pipemon.analytics.bottlenecks import JobRun, parts
 from pipemon.queries import bottlenecks, whole
 from pipemon.queries.window import DAY_SECONDS, Window
 from pipemon.store.engine import Database
+from pipemon.store.schema import jobs
 from tests.builders import T0
 from tests.queries.conftest import NOW, everything
 from tests.queries.test_analytics import decisive
 from tests.queries.test_jobs import BEGIN, make
 from tests.queries.worlds import FAILED, NAMES, World
-from tests.rows import a_job, a_repository, a_run, a_workflow
+from tests.rows import a_job, a_repository, a_run, a_workflow, change
 
 Row = dict[str, Any]
 
@@ -61,6 +62,27 @@ def test_slow_jobs_equal_the_slow_way(database: Database, seed: int, most: int, 
         assert one.exclusive_seconds == pytest.approx(sum(won for _, _, won in own) / len(own))
     sums = [one.exclusive_seconds * one.n for one in found.jobs]
     assert sums == pytest.approx(sorted(sums, reverse=True))
+
+
+def test_a_job_that_is_told_otherwise_is_counted_otherwise(database: Database) -> None:
+    a_repository(database)
+    a_workflow(database, 1, "CI")
+    run = a_run(database, workflow_id=1, created_at=T0 - 60, started_at=T0 - 60)
+    job = a_job(
+        database, run, started_at=T0 - 50, completed_at=T0 - 40, steps=[[1, "Test", "completed", "success", 0, 7]]
+    )
+    scope = everything(database, created_from=BEGIN, created_to=T0)
+
+    def told() -> tuple[float, float]:
+        found = bottlenecks.bottlenecks(database, scope)
+        return found.jobs[0].seconds, found.steps[0].seconds
+
+    assert told() == (10, 7)
+    change(database, jobs.update().where(jobs.c.id == job["id"]).values(completed_at=T0 - 30))
+    assert told() == (20, 7)
+    steps = json.dumps([[1, "Test", "completed", "success", 0, 9]])
+    change(database, jobs.update().where(jobs.c.id == job["id"]).values(steps=steps))
+    assert told() == (20, 9)
 
 
 @pytest.mark.parametrize("seed", range(3))

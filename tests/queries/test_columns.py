@@ -292,6 +292,17 @@ def test_what_is_kept_has_a_cap() -> None:
     assert sum(kept.find((number,)) is not None for number in range(2 * ADDITIONS + 1)) == 10
 
 
+def test_a_few_large_ones_are_under_the_cap_too() -> None:
+    kept = Kept(1_000_000)
+    for number in range(8):
+        kept.keep((number,), np.zeros(50_000))
+        assert sum(len(made) * 8 for made, _ in kept._known.values()) <= 1_000_000
+    assert kept.find((7,)) is not None
+    kept.keep(("huge",), np.zeros(70_000))
+    assert kept.find(("huge",)) is None
+    assert kept.find((7,)) is not None
+
+
 def test_a_page_is_what_it_was_when_it_is_read_back(database: Database) -> None:
     far(database, 2)
     with database.read() as conn:
